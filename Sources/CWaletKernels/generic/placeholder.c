@@ -1,0 +1,1 @@
+#include "walet_kernels.h"
