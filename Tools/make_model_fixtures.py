@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
 
-from oracle import plain
+from oracle import plain, quantized
 
-BUILDERS = [plain]
+BUILDERS = [plain, quantized]
 
 
 def main():
