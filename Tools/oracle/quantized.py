@@ -1,0 +1,141 @@
+"""Safetensors variants with quantized weights: compressed-tensors INT4/INT8 and DeepSeek's FP8 blocks."""
+
+import copy
+import math
+
+import torch
+from compressed_tensors.compressors import BaseCompressor
+from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+from compressed_tensors.quantization.utils import calculate_qparams
+from compressed_tensors.utils import match_name
+
+from . import golden, weights
+from .plain import VOCAB, k2, llama, must_matter, v3, write_folder, yarn
+
+
+def pack_config(bits, strategy, group_size, ignore):
+    """The block Kimi-K2-Thinking ships, with other widths and strategies for the other variants."""
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "global_compression_ratio": None,
+        "kv_cache_scheme": None,
+        "ignore": ignore,
+        "config_groups": {
+            "group_0": {
+                "targets": ["Linear"],
+                "input_activations": None,
+                "output_activations": None,
+                "weights": {
+                    "num_bits": bits, "type": "int", "symmetric": True, "strategy": strategy, "group_size": group_size,
+                    "dynamic": False, "actorder": None, "block_structure": None, "observer": "minmax",
+                    "observer_kwargs": {},
+                },
+            }
+        },
+    }
+
+
+FP8_CONFIG = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+K2_IGNORE = ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", r"re:.*mlp\.(gate|up|gate_up|down)_proj.*"]
+
+
+def int_llama(bits, strategy, group, **shape):
+    return llama(quantization_config=pack_config(bits, strategy, group, ["lm_head"]), **{"num_hidden_layers": 2} | shape)
+
+
+VARIANTS = {
+    "kimi-k2-thinking": (
+        k2(moe_intermediate_size=32, rms_norm_eps=1e-5, rope_scaling=yarn(64.0, 1.0, 1.0, 1.0, 1.0),
+           max_position_embeddings=4096, quantization_config=pack_config(4, "group", 32, K2_IGNORE)),
+        {"shards": 2}, [{"rope_scaling": None}],
+    ),
+    "int4-g64": (int_llama(4, "group", 64, hidden_size=128, intermediate_size=192), {}, []),
+    "int4-g128": (int_llama(4, "group", 128, hidden_size=128, intermediate_size=256), {}, []),
+    # 100 is no multiple of 8 (nor of 32): a packed row ends inside a word's padding
+    "int4-channel": (int_llama(4, "channel", None, intermediate_size=100), {}, []),
+    "int8-g32": (int_llama(8, "group", 32, hidden_size=64, intermediate_size=96), {}, []),
+    "int8-channel": (int_llama(8, "channel", None, intermediate_size=102), {}, []),
+    "deepseek-v3-fp8": (
+        v3(hidden_size=160, num_hidden_layers=2, intermediate_size=144, moe_intermediate_size=24,
+           n_routed_experts=8, n_group=2, topk_group=1, q_lora_rank=48, kv_lora_rank=120, qk_nope_head_dim=32,
+           v_head_dim=40, quantization_config=FP8_CONFIG),
+        {}, [{"rope_scaling": None}],
+    ),
+}
+
+
+def is_quantized(name, tensor, config):
+    """Linear modules that the ignore rules leave: never embeddings, norms or the router (which is no Linear)."""
+    if tensor.ndim != 2 or not name.endswith(".weight") or name.endswith((".mlp.gate.weight", "embed_tokens.weight")):
+        return False
+    module = name.removesuffix(".weight")
+    return not any(match_name(module, rule) for rule in config.get("ignore", ["lm_head"]))
+
+
+def pack(tensors, config):
+    """(tensors as stored, weights as compressed-tensors decompresses them)."""
+    group = config["config_groups"]["group_0"]
+    args = QuantizationArgs(**{k: v for k, v in group["weights"].items() if k != "block_structure"})
+    scheme = QuantizationScheme(targets=group["targets"], weights=args)
+    compressor = BaseCompressor.load_from_registry("pack-quantized")
+    stored, plain = {}, {}
+    for name, tensor in tensors.items():
+        if not is_quantized(name, tensor, config):
+            stored[name] = plain[name] = tensor
+            continue
+        groups = tensor.float().unflatten(-1, (-1, args.group_size or tensor.shape[-1]))
+        scale, zero = calculate_qparams(groups.amin(-1), groups.amax(-1), args)
+        state = {"weight": tensor, "weight_scale": scale.to(torch.bfloat16), "weight_zero_point": zero}
+        packed = compressor.compress(state, scheme)
+        packed.pop("weight_zero_point", None)
+        module = name.removesuffix(".weight")
+        stored.update({f"{module}.{k}": v.contiguous() for k, v in packed.items()})
+        plain[name] = compressor.decompress(packed, scheme)["weight"].contiguous()
+        assert plain[name].dtype == torch.bfloat16 and plain[name].shape == tensor.shape
+        error = (plain[name].float() - tensor.float()).abs().max() / tensor.float().abs().max()
+        assert error < 0.6 / (2 ** (args.num_bits - 1) - 1) + 2**-8, error  # half a step, and bf16
+    return stored, plain
+
+
+def fp8_blocks(tensors, config):
+    """DeepSeek's layout: F8_E4M3 weights, F32 `weight_scale_inv` per 128x128 block, which multiplies."""
+    rows, columns = config["weight_block_size"]
+    stored, plain = {}, {}
+    for name, tensor in tensors.items():
+        if not is_quantized(name, tensor, config):
+            stored[name] = plain[name] = tensor
+            continue
+        # Blocks of very different size, so that a wrong block index shows
+        spread = torch.rand(math.ceil(tensor.shape[0] / rows), math.ceil(tensor.shape[1] / columns),
+                            generator=torch.Generator().manual_seed(len(name))) + 0.5
+        full = lambda s: s.repeat_interleave(rows, 0).repeat_interleave(columns, 1)[: tensor.shape[0], : tensor.shape[1]]
+        w = tensor.float() * full(spread)
+        scale = torch.empty_like(spread)
+        for i in range(spread.shape[0]):
+            for j in range(spread.shape[1]):
+                block = w[i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
+                scale[i, j] = block.abs().max() / 448
+        q = (w / full(scale)).to(torch.float8_e4m3fn)
+        stored[name], stored[f"{name}_scale_inv"] = q, scale
+        plain[name] = (q.float() * full(scale)).contiguous()
+    return stored, plain
+
+
+def build(name, folder, seed):
+    c, options, changes = copy.deepcopy(VARIANTS[name])
+    config = c["quantization_config"]
+    tensors = weights.make(weights.entries(c), seed)
+    stored, plain = (pack if config["quant_method"] == "compressed-tensors" else fp8_blocks)(tensors, config)
+    print(f"    {sum(n.endswith(('weight_packed', 'scale_inv')) for n in stored)} quantized matrices")
+    write_folder(folder, c, stored, options.get("shards", 1))
+    model = golden.reference_model(c, plain)
+    result = golden.golden(model, VOCAB, seed)
+    golden.write_json(folder / "golden.json", result)
+    tokens = result["cases"][-1]["tokens"]
+    base = golden.logprobs(model, tokens)
+    must_matter(base, c, plain, changes, tokens)
+    moved = (golden.logprobs(golden.reference_model(c, tensors), tokens) - base).abs().max().item()
+    print(f"    before quantization: {moved:.3f} away")
+    assert moved > 1e-2
