@@ -210,7 +210,7 @@ private struct Generation: Sendable {
             usage.decodeSeconds = (now - first).seconds
             if request.endTokens.contains(token) { return finish(.stop, usage) }
             usage.answerTokens += 1
-            continuation.yield(.token(token))
+            continuation.yield(.token(token, usage))
             if usage.answerTokens >= limit { return finish(.length, usage) }
             if cancelled.isSet { return finish(.cancelled, usage) }
             try advance([token], space)
