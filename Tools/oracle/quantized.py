@@ -112,7 +112,7 @@ def pack(tensors, config, scale_dtype):
 def fp8_blocks(tensors, config):
     """DeepSeek's layout: F8_E4M3 weights, F32 `weight_scale_inv` per 128x128 block, which multiplies.
 
-    transformers' own loader is no reference here: Fp8Dequantize (5.23) takes rows / scale rows for the block's height, so
+    transformers' own loader is no reference here: Fp8Dequantize (5.23) takes rows / scale rows for a block's height, so
     that an edge block which is not full shifts every block (160 rows become two of 80) or is refused (576 / 5).
     """
     rows, columns = config["weight_block_size"]
