@@ -2,7 +2,7 @@
 
 /// A shell pattern as Python's `fnmatch`: `*` any run of characters ("/" too), `?` one, `[a-z]` and `[!a-z]` one of a
 /// set. Case counts. A pattern that ends in "/" means everything below that folder.
-struct Glob: Sendable {
+package struct Glob: Sendable {
     private enum Part {
         case literal(Unicode.Scalar)
         case any
@@ -12,7 +12,7 @@ struct Glob: Sendable {
 
     private let parts: [Part]
 
-    init(_ pattern: String) {
+    package init(_ pattern: String) {
         let scalars = Array((pattern.hasSuffix("/") ? pattern + "*" : pattern).unicodeScalars)
         var parts: [Part] = []
         var index = 0
@@ -61,7 +61,7 @@ struct Glob: Sendable {
     }
 
     /// Whether the whole of `text` matches, in time at most the product of the two lengths.
-    func matches(_ text: String) -> Bool {
+    package func matches(_ text: String) -> Bool {
         let scalars = Array(text.unicodeScalars)
         var (part, position) = (0, 0)
         var retry: (part: Int, position: Int)?

@@ -113,6 +113,9 @@ extension Hub {
                 }
                 let isRedirect = (300..<400).contains(reply.status)
                 let size = reply.integer("X-Linked-Size") ?? (isRedirect ? nil : reply.integer("Content-Length"))
+                if let size, size > HubListing.largestFile {
+                    throw HubError.badAnswer(what: what, reason: "it has the size \(size)")
+                }
                 file.size = file.size ?? size
                 file.hash = file.hash ?? Self.hash(reply.header("X-Linked-Etag") ?? reply.header("ETag"))
             }

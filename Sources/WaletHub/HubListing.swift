@@ -21,11 +21,11 @@ public struct HubListing: Sendable, Equatable {
     public let commit: String?
     public let files: [HubFile]
 
-    /// No file of a model is larger than a petabyte; sums of sizes below it cannot overflow.
-    private static let largestFile = 1 << 50
+    /// 16 TiB, more than any file of a model has. Sums over as many files as a list may have cannot overflow.
+    static let largestFile = 1 << 44
 
     /// Reads the answer to `GET /api/models/REPOSITORY/revision/REVISION?blobs=true`.
-    init(
+    package init(
         parsing bytes: some Collection<UInt8>, repository: String, revision: String, limits: Hub.Limits
     ) throws(HubError) {
         let what = "the list of files of \(repository)"
@@ -89,7 +89,7 @@ public struct HubListing: Sendable, Equatable {
 
     /// The files that are about to be written, checked against each other.
     /// - Throws: ``HubError/unsafeFileName(_:reason:)``.
-    static func check(_ files: [HubFile]) throws(HubError) {
+    package static func check(_ files: [HubFile]) throws(HubError) {
         var spellings: [String: String] = [:]
         for file in files {
             if let fault = FileName.faultOfPath(file.path) { throw .unsafeFileName(file.path, reason: fault) }

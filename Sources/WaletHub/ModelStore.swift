@@ -109,11 +109,7 @@ extension ModelStore {
         else { return nil }
         let url = root.appendingPathComponent(name, isDirectory: true)
         let top = try folder.names()
-        if top.contains("config.json"), !top.contains(where: { $0.hasSuffix(".gguf") })
-            || top.contains(where: { $0.hasSuffix(".safetensors") })
-        {
-            return url
-        }
+        if top.contains(where: { $0.hasSuffix(".safetensors") }) { return url }
         let files = try folder.tree(skipping: [FileName.staging]).map(\.path)
         let choices = GGUFSet.sets(in: files.map { ($0, 0) }).map(\.first)
         guard let first = choices.first else { return top.contains("config.json") ? url : nil }

@@ -64,7 +64,7 @@ public struct ProgressBars: Sendable {
             }
             row.done = progress.bytesDone
             row.total = progress.bytesTotal
-            row.speed = progress.bytesPerSecond
+            row.speed = progress.bytesPerSecond.isFinite ? max(progress.bytesPerSecond, 0) : 0
             row.note = nil
             rows[progress.file] = row
         case .retrying(let file, let reason, _):

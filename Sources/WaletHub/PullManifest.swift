@@ -54,8 +54,12 @@ extension PullManifest {
         let count: Result<Int, HubError> = bytes.withUnsafeMutableBytes { buffer in
             do throws(HubError) { return .success(try file.read(into: buffer, at: 0)) } catch { return .failure(error) }
         }
+        try self.init(parsing: bytes[..<count.get()], path: path)
+    }
+
+    package init(parsing bytes: some Collection<UInt8>, path: String) throws(HubError) {
         do {
-            try self.init(JSONValue(parsing: bytes[..<count.get()], maximumDepth: 16))
+            try self.init(JSONValue(parsing: bytes, maximumDepth: 16))
         } catch {
             throw .badManifest(path: path, reason: "\(error)")
         }
@@ -84,7 +88,7 @@ extension PullManifest {
             let path = try text(entry, "path")
             if let fault = FileName.faultOfPath(path) { throw Fault(description: "\(quoted(path)): \(fault)") }
             guard seen.insert(path).inserted else { throw Fault(description: "\(quoted(path)) stands there twice") }
-            guard let size = entry["size"]?.intValue, size >= 0 else { throw Fault(description: "\(quoted(path)): size") }
+            guard let size = entry["size"]?.intValue, (0...HubListing.largestFile).contains(size) else { throw Fault(description: "\(quoted(path)): size") }
             let sha256 = try text(entry, "sha256")
             guard sha256.utf8.count == 64, FileName.isHexadecimal(sha256) else {
                 throw Fault(description: "\(quoted(path)): sha256")
@@ -92,12 +96,15 @@ extension PullManifest {
             guard let checked = File.Checked(rawValue: try text(entry, "checked")) else {
                 throw Fault(description: "\(quoted(path)): checked")
             }
-            return File(
-                path: path, size: size, sha256: sha256, checked: checked, gitBlob: entry["git"]?.stringValue)
+            let git = entry["git"]?.stringValue
+            guard git == nil || git?.utf8.count == 40 && FileName.isHexadecimal(git ?? "") else {
+                throw Fault(description: "\(quoted(path)): git")
+            }
+            return File(path: path, size: size, sha256: sha256, checked: checked, gitBlob: git)
         }
     }
 
-    var json: JSONValue {
+    package var json: JSONValue {
         [
             "version": 1, "repository": .string(repository), "revision": .string(revision),
             "commit": .string(commit), "endpoint": .string(endpoint), "pulled": .string(pulled.formatted(.iso8601)),

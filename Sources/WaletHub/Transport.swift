@@ -21,9 +21,11 @@ struct Reply: Sendable {
         return values.count == 1 ? values.first : nil
     }
 
+    /// A header that holds a size, at most 18 digits long.
     func integer(_ name: String) -> Int? {
         header(name).flatMap { text in
-            text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int(text) : nil
+            text.utf8.count <= 18 && text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+                ? Int(text) : nil
         }
     }
 }

@@ -565,7 +565,7 @@ import WaletJSON
         let (hub, folder) = (try await FakeHub(Self.files), try TemporaryFolder())
         hub.change { state in
             var listing = FakeHub.listing(state.files, commit: state.commit, tellsHashes: true).text()
-            listing = listing.replacingOccurrences(of: "300000", with: "1000000000000000")
+            listing = listing.replacingOccurrences(of: "300000", with: "10000000000000")
             state.json = try? JSONValue(parsing: listing)
         }
         let error = await hubError {
