@@ -9,7 +9,10 @@ let package = Package(
         .executable(name: "walet", targets: ["WaletCLI"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     ],
     targets: [
         .executableTarget(
@@ -23,6 +26,16 @@ let package = Package(
         .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),
         .target(name: "WaletFormats", dependencies: ["WaletTensor", "WaletJSON"]),
+        .target(
+            name: "WaletHub",
+            dependencies: [
+                "WaletJSON",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
         .target(name: "WaletTensor", dependencies: ["CWaletKernels"]),
         .target(name: "WaletJSON"),
         .target(name: "CWaletKernels"),
@@ -30,6 +43,14 @@ let package = Package(
             name: "CPCRE2", pkgConfig: "libpcre2-8",
             providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
         .testTarget(name: "WaletJSONTests", dependencies: ["WaletJSON"]),
+        .testTarget(
+            name: "WaletHubTests",
+            dependencies: [
+                "WaletHub", "WaletJSON",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )
