@@ -42,6 +42,7 @@ let package = Package(
         .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8",
             providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+        .testTarget(name: "CWaletKernelsTests", dependencies: ["CWaletKernels"]),
         .testTarget(name: "WaletJSONTests", dependencies: ["WaletJSON"]),
         .testTarget(
             name: "WaletHubTests",
