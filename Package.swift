@@ -21,7 +21,7 @@ let package = Package(
                 "Walet",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .target(name: "Walet", dependencies: ["WaletEngine", "WaletText", "WaletFormats"]),
+        .target(name: "Walet", dependencies: ["WaletEngine", "WaletModels", "WaletText", "WaletFormats", "WaletHub", "WaletJSON"]),
         .target(name: "WaletEngine", dependencies: ["WaletModels"]),
         .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),
@@ -44,6 +44,8 @@ let package = Package(
             providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
         .testTarget(name: "CWaletKernelsTests", dependencies: ["CWaletKernels"]),
         .testTarget(name: "WaletJSONTests", dependencies: ["WaletJSON"]),
+        .testTarget(
+            name: "WaletEngineTests", dependencies: ["WaletEngine", "WaletModels", "WaletFormats", "WaletJSON"]),
         .testTarget(
             name: "WaletHubTests",
             dependencies: [
