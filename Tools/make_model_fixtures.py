@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
 
-from oracle import plain, quantized
+from oracle import ggufs, plain, quantized
 
-BUILDERS = [plain, quantized]
+BUILDERS = [plain, quantized, ggufs]
 
 
 def main():

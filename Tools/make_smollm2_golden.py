@@ -58,7 +58,8 @@ Total: 1,234,567.89 + 98,765 = 1,333,332.89; 0x1F = 31; é à ü — “kutipan�
 
 CHATS = [
     [{"role": "user", "content": "What is the capital of France?"}],
-    [{"role": "user", "content": "Write one sentence about the sea."}],
+    [{"role": "user", "content": "Write a short poem about a bird."}],
+    [{"role": "user", "content": "Count from one to ten."}],
     [
         {"role": "system", "content": "You answer in a few words."},
         {"role": "user", "content": "Name a colour of the rainbow."},
@@ -113,7 +114,8 @@ def answer(model, prompt, stop, limit):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("gguf", type=Path)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "Tests/Fixtures/models/smollm2-golden.json")
+    fixtures = Path(__file__).parent.parent / "Tests/Fixtures/models"
+    parser.add_argument("--out", type=Path, default=fixtures / "smollm2-golden.json")
     arguments = parser.parse_args()
     fields, tensors = ggml.read([arguments.gguf])
     tokenizer = tokenizer_of(fields)

@@ -6,7 +6,7 @@ import json
 import safetensors.torch
 import torch
 
-from . import golden, weights
+from . import golden, mutations, weights
 
 VOCAB = 320
 
@@ -22,9 +22,9 @@ def deepseek(model_type, architecture, **changes):
     c = {
         "architectures": [architecture], "model_type": model_type, "torch_dtype": "bfloat16",
         "vocab_size": VOCAB, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
-        "num_key_value_heads": 4, "intermediate_size": 80, "moe_intermediate_size": 16,
+        "num_key_value_heads": 4, "intermediate_size": 48, "moe_intermediate_size": 16,
         "q_lora_rank": 32, "kv_lora_rank": 32, "qk_nope_head_dim": 16, "qk_rope_head_dim": 16, "v_head_dim": 12,
-        "n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 3, "n_group": 1, "topk_group": 1,
+        "n_routed_experts": 6, "n_shared_experts": 1, "num_experts_per_tok": 3, "n_group": 1, "topk_group": 1,
         "first_k_dense_replace": 1, "moe_layer_freq": 1, "scoring_func": "sigmoid", "topk_method": "noaux_tc",
         "norm_topk_prob": True, "routed_scaling_factor": 2.5, "aux_loss_alpha": 0.001, "seq_aux": True,
         "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10000, "rope_scaling": None,
@@ -65,7 +65,7 @@ def llama(model_type="llama", architecture="LlamaForCausalLM", **changes):
     c = {
         "architectures": [architecture], "model_type": model_type, "torch_dtype": "bfloat16",
         "vocab_size": VOCAB, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "intermediate_size": 112, "hidden_act": "silu", "rms_norm_eps": 1e-5,
+        "num_key_value_heads": 2, "intermediate_size": 72, "hidden_act": "silu", "rms_norm_eps": 1e-5,
         "rope_theta": 10000.0, "rope_scaling": None, "max_position_embeddings": 2048, "attention_bias": False,
         "attention_dropout": 0.0, "tie_word_embeddings": False, "initializer_range": 0.02, "use_cache": True,
         "bos_token_id": 0, "eos_token_id": 1,
@@ -91,22 +91,24 @@ del R1_ROPE["type"]
 # name -> (configuration, writing options, changes that must move the result or the fixture would test nothing)
 VARIANTS = {
     "deepseek-v3": (
-        v3(num_hidden_layers=3, first_k_dense_replace=2, num_nextn_predict_layers=1), {},
+        v3(num_hidden_layers=3, first_k_dense_replace=2, num_nextn_predict_layers=1),
+        {"mutations": ["zero mask", "group max", "biased weights", "plain softmax scale"]},
         [{"rope_scaling": None}, {"norm_topk_prob": False}, {"topk_group": 4}, {"rope_interleave": False},
          {"rope_scaling": yarn(40, 1.0, 0.0)}],
     ),
     "deepseek-v2-lite": (
-        v2(q_lora_rank=None), {},
+        v2(q_lora_rank=None), {"mutations": ["plain softmax scale"]},
         [{"rope_scaling": None}, {"rope_scaling": yarn(40, 0.707, 1.0)}, {"routed_scaling_factor": 2.0}],
     ),
     "moonlight": (
         deepseek("deepseek_v3", "DeepseekV3ForCausalLM", q_lora_rank=None, rms_norm_eps=1e-5, rope_theta=50000.0,
                  rope_scaling=..., routed_scaling_factor=2.446, n_shared_experts=2, num_nextn_predict_layers=0,
                  max_position_embeddings=8192),
-        {"small_latents": True}, [{"norm_topk_prob": False}, {"rope_theta": 10000.0}, {"rope_interleave": False}],
+        {"small_latents": True, "mutations": ["latent epsilon", "biased weights"]},
+        [{"norm_topk_prob": False}, {"rope_theta": 10000.0}, {"rope_interleave": False}],
     ),
     "kimi-k2": (
-        k2(), {"shards": 3},
+        k2(), {"shards": 3, "mutations": ["plain softmax scale"]},
         [{"rope_scaling": yarn(32.0, 1.0, 1.0)}, {"rope_scaling": None}, {"norm_topk_prob": False}],
     ),
     "llama": (llama(num_hidden_layers=2, intermediate_size=56), {"dtype": torch.float32}, [{"rms_norm_eps": 1e-2}]),
@@ -115,11 +117,13 @@ VARIANTS = {
         [{"topk_method": "greedy"}, {"topk_group": 3}, {"rope_scaling": None}],
     ),
     "deepseek-r1": (
-        v3(rope_scaling=..., rope_theta=..., rope_parameters=R1_ROPE, attention_bias=True, num_hidden_layers=2), {},
+        v3(rope_scaling=..., rope_theta=..., rope_parameters=R1_ROPE, attention_bias=True, num_hidden_layers=2),
+        {"mutations": ["no rope amplitude", "plain softmax scale"]},
         [{"rope_parameters": R1_ROPE | {"mscale": 0.6}}, {"rope_parameters": R1_ROPE | {"mscale_all_dim": 1.0}}],
     ),
     "deepseek-v3-nonint": (
-        v3(rope_interleave=False, num_hidden_layers=2, n_routed_experts=8, n_group=2, topk_group=1),
+        v3(rope_interleave=False, num_hidden_layers=2, n_routed_experts=6, n_group=2, topk_group=1,
+           num_experts_per_tok=2),
         {"dtype": torch.float32}, [{"rope_interleave": True}],
     ),
     "deepseek-v3-fused": (v3(num_hidden_layers=2), {"fused": True}, []),
@@ -135,19 +139,19 @@ VARIANTS = {
     ),
     "qwen3": (
         llama("qwen3", "Qwen3ForCausalLM", head_dim=24, rms_norm_eps=1e-6, rope_theta=1000000.0,
-              sliding_window=None, use_sliding_window=False, max_window_layers=3), {},
+              sliding_window=None, use_sliding_window=False, max_window_layers=3, num_hidden_layers=2), {},
         [{"rope_theta": 10000.0}],
     ),
     "qwen3-moe": (qwen3_moe(num_hidden_layers=2), {}, [{"norm_topk_prob": False}]),
     "qwen3-moe-sparse": (
         qwen3_moe(num_hidden_layers=4, decoder_sparse_step=2, mlp_only_layers=[3], norm_topk_prob=False,
-                  num_experts_per_tok=2, intermediate_size=96), {}, [{"norm_topk_prob": True}],
+                  num_experts_per_tok=2, intermediate_size=56), {}, [{"norm_topk_prob": True}],
     ),
 }
 
 
 def fuse_experts(tensors, c):
-    """The memory layout of transformers 5: gate_up_proj [experts, 2 x width, hidden], down_proj [experts, hidden, width]."""
+    """transformers 5's memory layout: gate_up_proj [experts, 2 x width, hidden], down_proj [experts, hidden, width]."""
     out = {k: v for k, v in tensors.items() if ".mlp.experts." not in k}
     for i in range(c["first_k_dense_replace"], c["num_hidden_layers"]):
         prefix = f"model.layers.{i}.mlp.experts"
@@ -208,6 +212,7 @@ def build(name, folder, seed):
     tokens = result["cases"][-1]["tokens"]
     base = golden.logprobs(model, tokens)
     must_matter(base, c, tensors, changes, tokens)
+    mutations.check(options.get("mutations", []), c, tensors, tokens, base)
     if options.get("fused"):  # both spellings are the same model
         assert torch.equal(golden.logprobs(golden.reference_model(c, plain), tokens), base)
     if c.get("num_nextn_predict_layers"):  # MTP tensors must not matter

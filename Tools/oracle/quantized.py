@@ -42,25 +42,28 @@ K2_IGNORE = ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", r"re:.*mlp\
 
 
 def int_llama(bits, strategy, group, **shape):
-    return llama(quantization_config=pack_config(bits, strategy, group, ["lm_head"]), **{"num_hidden_layers": 2} | shape)
+    packing = pack_config(bits, strategy, group, ["lm_head"])
+    return llama(quantization_config=packing, num_hidden_layers=2, **shape)
 
 
 VARIANTS = {
     "kimi-k2-thinking": (
-        k2(moe_intermediate_size=32, rms_norm_eps=1e-5, rope_scaling=yarn(64.0, 1.0, 1.0, 1.0, 1.0),
+        k2(moe_intermediate_size=32, n_routed_experts=8, rms_norm_eps=1e-5, rope_scaling=yarn(64.0, 1.0, 1.0, 1.0, 1.0),
            max_position_embeddings=4096, quantization_config=pack_config(4, "group", 32, K2_IGNORE)),
         {"shards": 2}, [{"rope_scaling": None}],
     ),
-    "int4-g64": (int_llama(4, "group", 64, hidden_size=128, intermediate_size=192), {}, []),
-    "int4-g128": (int_llama(4, "group", 128, hidden_size=128, intermediate_size=256), {}, []),
+    "int4-g64": (int_llama(4, "group", 64, hidden_size=64, intermediate_size=192), {}, []),
+    "int4-g128": (
+        int_llama(4, "group", 128, hidden_size=128, intermediate_size=128, tie_word_embeddings=True), {}, [],
+    ),
     # 100 is no multiple of 8 (nor of 32): a packed row ends inside a word's padding
     "int4-channel": (int_llama(4, "channel", None, intermediate_size=100), {}, []),
     "int8-g32": (int_llama(8, "group", 32, hidden_size=64, intermediate_size=96), {}, []),
     "int8-channel": (int_llama(8, "channel", None, intermediate_size=102), {}, []),
     "deepseek-v3-fp8": (
         v3(hidden_size=160, num_hidden_layers=2, intermediate_size=144, moe_intermediate_size=24,
-           n_routed_experts=8, n_group=2, topk_group=1, q_lora_rank=48, kv_lora_rank=120, qk_nope_head_dim=32,
-           v_head_dim=40, quantization_config=FP8_CONFIG),
+           n_routed_experts=6, n_group=2, topk_group=1, num_experts_per_tok=2, q_lora_rank=48, kv_lora_rank=120,
+           qk_nope_head_dim=32, v_head_dim=40, quantization_config=FP8_CONFIG),
         {}, [{"rope_scaling": None}],
     ),
 }
@@ -110,7 +113,8 @@ def fp8_blocks(tensors, config):
         # Blocks of very different size, so that a wrong block index shows
         spread = torch.rand(math.ceil(tensor.shape[0] / rows), math.ceil(tensor.shape[1] / columns),
                             generator=torch.Generator().manual_seed(len(name))) + 0.5
-        full = lambda s: s.repeat_interleave(rows, 0).repeat_interleave(columns, 1)[: tensor.shape[0], : tensor.shape[1]]
+        height, width = tensor.shape
+        full = lambda s: s.repeat_interleave(rows, 0).repeat_interleave(columns, 1)[:height, :width]
         w = tensor.float() * full(spread)
         scale = torch.empty_like(spread)
         for i in range(spread.shape[0]):
