@@ -30,6 +30,7 @@ let package = Package(
             name: "CPCRE2", pkgConfig: "libpcre2-8",
             providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
         .testTarget(name: "WaletJSONTests", dependencies: ["WaletJSON"]),
+        .testTarget(name: "WaletFormatsTests", dependencies: ["WaletFormats", "WaletTensor", "WaletJSON"]),
     ],
     swiftLanguageModes: [.v6]
 )

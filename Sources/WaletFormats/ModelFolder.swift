@@ -7,7 +7,7 @@ import WaletTensor
 ///
 /// ```swift
 /// let model = try ModelFolder("/models/Kimi-K2-Thinking")
-/// print(model.configuration.parameters.total, try model.weights?.matrix("lm_head", rows: 163_840, columns: 7168))
+/// print(model.configuration.parameters.total, try model.weights().matrix("lm_head", rows: 163_840, columns: 7168))
 /// ```
 ///
 /// Opening maps the weights and checks the structure of every file; it copies no weight and reads no tokenizer.
@@ -39,8 +39,8 @@ public struct ModelFolder: Sendable {
     /// The model's name: of the folder, of the file, or `general.name`.
     public let name: String
     public let configuration: Configuration
-    /// Nil for a configuration alone.
-    public let weights: (any WeightSource)?
+    /// Where the weights are looked up; nil for a configuration alone.
+    public let source: (any WeightSource)?
     public let generation: Generation
     /// `gguf`, `safetensors` or `config`.
     public let format: Format
@@ -85,18 +85,29 @@ public struct ModelFolder: Sendable {
     }
 
     private init(
-        path: String, name: String, configuration: Configuration, weights: (any WeightSource)?,
+        path: String, name: String, configuration: Configuration, source: (any WeightSource)?,
         generation: Generation, format: Format, notes: [String], contents: Contents, folder: Folder?
     ) {
         self.path = path
         self.name = name
         self.configuration = configuration
-        self.weights = weights
+        self.source = source
         self.generation = generation
         self.format = format
         self.notes = notes
         self.contents = contents
         self.folder = folder
+    }
+
+    /// The weights.
+    /// - Throws: ``FormatError`` where there is but a configuration.
+    public func weights() throws(FormatError) -> any WeightSource {
+        guard let source else {
+            throw FormatError(
+                file: path, expected: "safetensors or GGUF files with the model's weights",
+                found: "a configuration alone")
+        }
+        return source
     }
 
     private static func open(folder: Folder, _ overrides: GGUFOverrides) throws(FormatError) -> ModelFolder {
@@ -135,7 +146,7 @@ public struct ModelFolder: Sendable {
         }
         return ModelFolder(
             path: folder.name, name: lastPart(folder.name), configuration: configuration,
-            weights: set.map { SafetensorsSource($0, configuration: configuration) }, generation: generation,
+            source: set.map { SafetensorsSource($0, configuration: configuration) }, generation: generation,
             format: set == nil ? .config : .safetensors, notes: [],
             contents: set.map(Contents.safetensors) ?? .none, folder: folder)
     }
@@ -160,14 +171,14 @@ public struct ModelFolder: Sendable {
         let configuration = try Configuration(gguf: set, overrides: overrides, notes: &notes)
         let name = set["general.name"]?.text.flatMap { $0.isEmpty ? nil : $0 } ?? lastPart(path)
         return ModelFolder(
-            path: folder?.name ?? path, name: name, configuration: configuration, weights: GGUFSource(set),
+            path: folder?.name ?? path, name: name, configuration: configuration, source: GGUFSource(set),
             generation: Generation(), format: .gguf, notes: notes, contents: .gguf(set), folder: folder)
     }
 
     private static func open(configuration path: String) throws(FormatError) -> ModelFolder {
         let configuration = try Configuration(file: path, json: FileSystem.read(path, limit: maximumJSON))
         return ModelFolder(
-            path: path, name: lastPart(path), configuration: configuration, weights: nil, generation: Generation(),
+            path: path, name: lastPart(path), configuration: configuration, source: nil, generation: Generation(),
             format: .config, notes: [], contents: .none, folder: nil)
     }
 
