@@ -188,11 +188,7 @@ def type_of(name, tensor, types):
     return kind if isinstance(kind, str) else kind[int(parts[1]) % len(kind)]
 
 
-<<<<<<< HEAD
 def build(name, folder, seed, greedy=True):
-=======
-def build(name, folder, seed):
->>>>>>> formats
     c, arch, types, options, changes = copy.deepcopy(VARIANTS[name])
     legacy, split = options.get("legacy", False), options.get("split", 0)
     tensors = weights.make(weights.entries(c), seed, torch.float32)
@@ -228,11 +224,7 @@ def build(name, folder, seed):
             error = (plain[k] - tensors[k]).abs().max() / tensors[k].abs().max()
             assert error < 0.3, (k, error)
     model = golden.reference_model(c, plain)
-<<<<<<< HEAD
     result = golden.golden(model, VOCAB, seed, greedy)
-=======
-    result = golden.golden(model, VOCAB, seed)
->>>>>>> formats
     golden.write_json(folder / "golden.json", result)
     tokens = result["cases"][-1]["tokens"]
     base = golden.logprobs(model, tokens)

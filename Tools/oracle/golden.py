@@ -140,7 +140,6 @@ def clear_greedy(model, vocab, seed, reserved=(0, 1, 2, 3)):
         tokens, margin = greedy(model, prompt, GREEDY_STEPS)
         watch.close()
         if margin > 2e-3 and watch.value > 5e-5 and not set(tokens) & set(reserved) and len(set(tokens)) >= 4:
-<<<<<<< HEAD
             return {"prompt": prompt, "tokens": tokens, "margin": round(margin, 6)}
     raise RuntimeError("no greedy continuation with clear margins")
 
@@ -151,17 +150,6 @@ def golden(model, vocab, seed, with_greedy=True):
     result = {"reference": REFERENCE, "rounding": rounding_noise(model, cases[-1]["tokens"]), "cases": cases}
     if with_greedy:
         result["greedy"] = clear_greedy(model, vocab, seed)
-=======
-            break
-    else:
-        raise RuntimeError("no greedy continuation with clear margins")
-    result = {
-        "reference": REFERENCE,
-        "rounding": rounding_noise(model, cases[-1]["tokens"]),
-        "cases": cases,
-        "greedy": {"prompt": prompt, "tokens": tokens, "margin": round(margin, 6)},
-    }
->>>>>>> formats
     if router_margin != float("inf"):
         result["router_margin"] = round(router_margin, 8)
     return result
