@@ -30,6 +30,7 @@ let package = Package(
             name: "CPCRE2", pkgConfig: "libpcre2-8",
             providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
         .testTarget(name: "WaletJSONTests", dependencies: ["WaletJSON"]),
+        .testTarget(name: "WaletTextTests", dependencies: ["WaletText", "WaletJSON"]),
     ],
     swiftLanguageModes: [.v6]
 )
