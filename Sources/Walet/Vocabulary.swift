@@ -9,11 +9,65 @@ extension LanguageModel {
         let name: String
         let tokenizer: Tokenizer
         let template: ChatTemplate?
+        /// Tokens that end a turn or a text, as the tokenizer's files say.
+        let endTokens: [Int]
 
         /// Loads the text side alone.
         /// - Parameter name: as for ``LanguageModel/load(_:threads:contextLength:)``.
         public static func load(_ name: String) async throws -> Vocabulary {
-            try Vocabulary(name: name, files: try ModelFolder(try LanguageModel.locate(name)))
+            let files = try ModelFolder(try LanguageModel.locate(name))
+            guard let vocabulary = try Vocabulary(name: name, files: files) else {
+                throw LanguageModelError.noTokenizer(name)
+            }
+            return vocabulary
+        }
+
+        /// Nil where the checkpoint has no tokenizer.
+        init?(name: String, files: ModelFolder) throws {
+            let material = try files.tokenizerFiles()
+            let configuration = try material.configuration.map { bytes in
+                do {
+                    return try JSONValue(parsing: bytes)
+                } catch {
+                    throw FormatError(
+                        file: material.source, field: "tokenizer_config.json", expected: "JSON", found: "\(error)")
+                }
+            }
+            do {
+                if let bytes = material.tokenizer {
+                    tokenizer = try Tokenizer(tokenizerJSON: bytes, configuration: configuration)
+                } else if let bytes = material.tiktoken {
+                    tokenizer = try Tokenizer(tiktokenModel: bytes, configuration: configuration)
+                } else if let vocabulary = material.gguf {
+                    tokenizer = try Tokenizer(vocabulary: WaletText.GGUFVocabulary(vocabulary))
+                } else {
+                    return nil
+                }
+            } catch {
+                throw FormatError(
+                    file: material.source, field: "tokenizer", expected: "one that Walet can honour",
+                    found: "\(error)")
+            }
+            self.name = name
+            func token(_ id: Int?) -> String? {
+                id.flatMap { tokenizer.bytes(of: $0) }.map { String(decoding: $0, as: UTF8.self) }
+            }
+            let source = try material.chatTemplate ?? ChatTemplate.source(in: configuration)
+            do {
+                template = try source.map { source in
+                    try ChatTemplate(source: source, bosToken: token(tokenizer.bosID), eosToken: token(tokenizer.eosID))
+                }
+            } catch {
+                throw FormatError(
+                    file: material.source, field: "chat_template", expected: "a template that Walet can honour",
+                    found: "\(error)")
+            }
+            var ends = [tokenizer.eosID, material.gguf?.endOfTurn, material.gguf?.endOfMessage].compactMap { $0 }
+            // K2's files name [EOS], and its turns end with <|im_end|>: both end an answer.
+            for name in ["<|im_end|>", "<|eot_id|>", "<｜end▁of▁sentence｜>", "[EOS]", "[EOT]"] {
+                if let id = tokenizer.id(ofToken: name), tokenizer.isSpecial(id) { ends.append(id) }
+            }
+            endTokens = ends
         }
 
         /// Number of ids, those without a token included.
@@ -88,5 +142,17 @@ public enum LanguageModelError: Error, Sendable, Equatable, CustomStringConverti
             "\(name): the checkpoint has no chat template; 'walet run --raw' goes on from a text as it is"
         case .noWeights(let name): "\(name): there is a configuration here, but no weights"
         }
+    }
+}
+
+extension WaletText.GGUFVocabulary {
+    /// The same values, as the tokenizer takes them.
+    init(_ file: WaletFormats.GGUFVocabulary) {
+        func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+        self.init(
+            model: file.model, pre: file.preTokenizer ?? "", tokens: file.tokens.map(text),
+            tokenTypes: file.types ?? [], merges: (file.merges ?? []).map(text), scores: file.scores ?? [],
+            bosID: file.begin, eosID: file.end, eotID: file.endOfTurn, unknownID: file.unknown, padID: file.padding,
+            addBOS: file.addsBegin, addEOS: file.addsEnd, addSpacePrefix: file.addsSpacePrefix)
     }
 }
