@@ -55,6 +55,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         .testTarget(name: "WaletFormatsTests", dependencies: ["WaletFormats", "WaletTensor", "WaletJSON"]),
+        .testTarget(name: "WaletTests", dependencies: ["Walet", "WaletCLI"]),
         .testTarget(name: "WaletTextTests", dependencies: ["WaletText", "WaletJSON"]),
     ],
     swiftLanguageModes: [.v6]

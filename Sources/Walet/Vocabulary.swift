@@ -104,6 +104,12 @@ extension LanguageModel {
             try prompt(messages, tools: tools, addGenerationPrompt: addGenerationPrompt, variables: variables).text
         }
 
+        /// The tokens of the prompt that a conversation becomes, as a session makes them: text that came from messages
+        /// never becomes a control token.
+        package func promptTokens(_ messages: [JSONValue]) throws -> [Int] {
+            tokenize(try prompt(messages, tools: nil, addGenerationPrompt: true, variables: [:]))
+        }
+
         func prompt(
             _ messages: [JSONValue], tools: [JSONValue]?, addGenerationPrompt: Bool, variables: [String: JSONValue]
         ) throws -> RenderedPrompt {
