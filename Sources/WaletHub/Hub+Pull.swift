@@ -74,12 +74,15 @@ extension Hub {
     private func listing(
         _ repository: String, _ revision: String, _ transport: Transport
     ) async throws -> HubListing {
-        let path = "/api/models/\(repository)/revision/\(revision.percentEncoded(keepingSlashes: false))?blobs=true"
+        let path =
+            "/api/models/\(repository)/revision/\(revision.percentEncoded(keepingSlashes: false))?blobs=true"
         let what = "the list of files of \(repository)"
         return try await transport.retrying {
             let reply = try await transport.send(.GET, path, what: what)
             try transport.check(reply, what: what, revision: revision)
-            guard reply.status == 200 else { throw HubError.refused(what: what, status: reply.status, message: nil) }
+            guard reply.status == 200 else {
+                throw HubError.refused(what: what, status: reply.status, message: nil)
+            }
             let body: ByteBuffer
             do {
                 body = try await reply.body.collect(upTo: limits.answerBytes)
@@ -102,7 +105,8 @@ extension Hub {
         for var file in selected {
             if file.size == nil || file.hash == nil {
                 let revision = (listing.commit ?? listing.revision).percentEncoded(keepingSlashes: false)
-                let path = "/\(listing.repository)/resolve/\(revision)/\(file.path.percentEncoded(keepingSlashes: true))"
+                let path =
+                    "/\(listing.repository)/resolve/\(revision)/\(file.path.percentEncoded(keepingSlashes: true))"
                 let what = "\(listing.repository): \(clean(file.path))"
                 let reply = try await transport.retrying {
                     let reply = try await transport.send(.HEAD, path, what: what, leavesHome: false)
@@ -112,7 +116,8 @@ extension Hub {
                     return reply
                 }
                 let isRedirect = (300..<400).contains(reply.status)
-                let size = reply.integer("X-Linked-Size") ?? (isRedirect ? nil : reply.integer("Content-Length"))
+                let size =
+                    reply.integer("X-Linked-Size") ?? (isRedirect ? nil : reply.integer("Content-Length"))
                 if let size, size > HubListing.largestFile {
                     throw HubError.badAnswer(what: what, reason: "it has the size \(size)")
                 }
@@ -197,7 +202,9 @@ struct PullJob {
         if let manifest, manifest.repository != listing.repository {
             throw .notAModel(
                 name: name,
-                reason: "its folder holds \(clean(manifest.repository)); remove it first, or pull under another name")
+                reason:
+                    "its folder holds \(clean(manifest.repository)); remove it first, or pull under another name"
+            )
         }
     }
 
@@ -227,7 +234,8 @@ struct PullJob {
         let absent = missing.reduce(0) { $0 &+ ($1.size ?? 0) }
         report(
             .planned(
-                repository: listing.repository, commit: listing.commit, files: listing.files.count, bytes: total,
+                repository: listing.repository, commit: listing.commit, files: listing.files.count,
+                bytes: total,
                 bytesHere: total - absent))
         let old = manifest?.files.filter { entries[$0.path] == nil } ?? []
         let gone = addsOnly ? [] : old.filter { file in !listing.files.contains { $0.path == file.path } }
@@ -254,10 +262,12 @@ struct PullJob {
         if let status, status.kind != .file {
             let path = folder.path + "/" + file.path
             if status.kind == .link { throw HubError.symlink(path: path) }
-            throw HubError.file(path: path, operation: "write it", reason: "something that is no file stands there")
+            throw HubError.file(
+                path: path, operation: "write it", reason: "something that is no file stands there")
         }
         let size = file.size
-        if let status, let entry = manifest?.file(file.path), entry.matches(file.hash, size: size ?? entry.size),
+        if let status, let entry = manifest?.file(file.path),
+            entry.matches(file.hash, size: size ?? entry.size),
             status.size == entry.size
         {
             return .final(entry)
@@ -267,12 +277,15 @@ struct PullJob {
         if let staged = try folder.status(at: stagedPath), staged.kind == .file, staged.size == size {
             // It was checked and on the disk before it got this name, which says for which content.
             if case .sha256(let digits) = file.hash {
-                return .staged(.init(path: file.path, size: staged.size, sha256: digits, checked: .sha256, gitBlob: nil))
+                return .staged(
+                    .init(path: file.path, size: staged.size, sha256: digits, checked: .sha256, gitBlob: nil))
             }
             // Small, and the manifest needs its SHA-256.
             if let entry = try await entry(file, at: stagedPath, size: staged.size) { return .staged(entry) }
         }
-        if let status, status.size == size, let entry = try await entry(file, at: file.path, size: status.size) {
+        if let status, status.size == size,
+            let entry = try await entry(file, at: file.path, size: status.size)
+        {
             return .final(entry)
         }
         return .missing
@@ -288,7 +301,8 @@ struct PullJob {
         guard try await parent.file(name, write: false).feed(&digest, count: size) == size else { return nil }
         let (sha256, gitBlob) = digest.finish()
         let entry = PullManifest.File(
-            path: file.path, size: size, sha256: sha256, checked: gitSize == nil ? .sha256 : .git, gitBlob: gitBlob)
+            path: file.path, size: size, sha256: sha256, checked: gitSize == nil ? .sha256 : .git,
+            gitBlob: gitBlob)
         return entry.matches(file.hash, size: size) ? entry : nil
     }
 
@@ -311,7 +325,8 @@ struct PullJob {
 
     /// Downloads files, a few at a time. The first error stops the others; what they have stays.
     private func fetch(
-        _ files: [HubFile], _ staging: Folder, _ maximumParallel: Int, _ entries: inout [String: PullManifest.File]
+        _ files: [HubFile], _ staging: Folder, _ maximumParallel: Int,
+        _ entries: inout [String: PullManifest.File]
     ) async throws {
         try await withThrowingTaskGroup(of: PullManifest.File.self) { group in
             var waiting = files[...]
@@ -338,17 +353,22 @@ struct PullJob {
 
     /// Moves what is staged into place, deletes what the repository no longer has, and writes the manifest.
     private func settle(
-        _ files: [HubFile], gone: [PullManifest.File], _ entries: [String: PullManifest.File], _ staging: Folder
+        _ files: [HubFile], gone: [PullManifest.File], _ entries: [String: PullManifest.File],
+        _ staging: Folder
     ) throws(HubError) {
         for file in files {
-            guard let (from, stagedName) = try staging.parent(of: Self.stagedPath(file, listing), create: false),
+            guard
+                let (from, stagedName) = try staging.parent(
+                    of: Self.stagedPath(file, listing), create: false),
                 let (to, finalName) = try folder.parent(of: file.path, create: true)
             else { continue }
             try from.move(stagedName, to: to, finalName)
             to.synchronize()
         }
         for file in gone {
-            if let (parent, last) = try folder.parent(of: file.path, create: false) { try parent.delete(last) }
+            if let (parent, last) = try folder.parent(of: file.path, create: false) {
+                try parent.delete(last)
+            }
         }
         let kept = manifest?.files.filter { entries[$0.path] == nil } ?? []
         let removed = Set(gone.map(\.path))

@@ -78,7 +78,9 @@ public struct ProgressBars: Sendable {
             rows = [:]
         }
         history.append((seconds, doneBytes))
-        while let first = history.first, history.count > 2, seconds - first.time > 10 { history.removeFirst() }
+        while let first = history.first, history.count > 2, seconds - first.time > 10 {
+            history.removeFirst()
+        }
         if history.count > 512 { history = history.enumerated().filter { $0.offset % 2 == 0 }.map(\.element) }
     }
 
@@ -104,10 +106,13 @@ public struct ProgressBars: Sendable {
     public func lines() -> [String] {
         var lines = order.compactMap { file in
             rows[file].map { row in
-                bar(clean(file), done: row.done, total: row.total, speed: row.speed, note: row.note.map(clean))
+                bar(
+                    clean(file), done: row.done, total: row.total, speed: row.speed, note: row.note.map(clean)
+                )
             }
         }
-        lines.append(bar("\(filesDone) of \(files) files", done: doneBytes, total: bytes, speed: speed, note: nil))
+        lines.append(
+            bar("\(filesDone) of \(files) files", done: doneBytes, total: bytes, speed: speed, note: nil))
         return lines
     }
 
@@ -174,7 +179,8 @@ public struct ProgressBars: Sendable {
 
     private static func closing(_ model: String, _ files: Int, _ bytes: Int, _ changed: Bool) -> String {
         changed
-            ? "\(clean(model)): \(files) files, \(ByteCount.text(bytes))" : "\(clean(model)): already complete"
+            ? "\(clean(model)): \(files) files, \(ByteCount.text(bytes))"
+            : "\(clean(model)): already complete"
     }
 
     /// A bar of exactly `width` columns at most: name, bar, percent, bytes, speed and time left.

@@ -24,7 +24,8 @@ struct Reply: Sendable {
     /// A header that holds a size, at most 18 digits long.
     func integer(_ name: String) -> Int? {
         header(name).flatMap { text in
-            text.utf8.count <= 18 && text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+            text.utf8.count <= 18
+                && text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
                 ? Int(text) : nil
         }
     }
@@ -92,11 +93,13 @@ struct Transport: Sendable {
                 throw passing(error, what: what, host: origin)
             }
             let reply = Reply(
-                status: Int(response.status.code), headers: response.headers, body: response.body, isHome: isHome,
+                status: Int(response.status.code), headers: response.headers, body: response.body,
+                isHome: isHome,
                 tokenSent: mayAuthorize && hub.token != nil)
             guard [301, 302, 303, 307, 308].contains(reply.status) else { return reply }
             guard let location = reply.header("Location") else {
-                throw HubError.badAnswer(what: what, reason: "a redirect (\(reply.status)) that names no place")
+                throw HubError.badAnswer(
+                    what: what, reason: "a redirect (\(reply.status)) that names no place")
             }
             redirects += 1
             guard redirects <= hub.limits.redirects else {
@@ -122,9 +125,11 @@ struct Transport: Sendable {
         _ location: String, of url: URL, from origin: Origin, what: String
     ) throws(HubError) -> (URL, Origin) {
         func refused(_ to: String, _ reason: String) -> HubError {
-            .unsafeRedirect(what: what, from: origin.description, to: clean(String(to.prefix(100))), reason: reason)
+            .unsafeRedirect(
+                what: what, from: origin.description, to: clean(String(to.prefix(100))), reason: reason)
         }
-        guard let next = URL(string: location, relativeTo: url)?.absoluteURL, let nextOrigin = Origin(next) else {
+        guard let next = URL(string: location, relativeTo: url)?.absoluteURL, let nextOrigin = Origin(next)
+        else {
             // Not the address itself: it may carry a signature.
             throw refused("another address", "it is no http or https address")
         }
@@ -154,10 +159,14 @@ struct Transport: Sendable {
         switch error {
         case let error as HTTPClientError where error == .connectTimeout: "no connection within the time"
         case let error as HTTPClientError where error == .readTimeout: "no byte for \(limits.idleSeconds) s"
-        case let error as HTTPClientError where error == .deadlineExceeded: "no answer within \(limits.responseSeconds) s"
-        case let error as HTTPClientError where error == .remoteConnectionClosed: "the server closed the connection"
-        case let error as NIOConnectionError where error.connectionErrors.isEmpty: "the host name is not known"
-        case let error as NIOConnectionError: "\(error.connectionErrors.first.map { "\($0.error)" } ?? "no connection")"
+        case let error as HTTPClientError where error == .deadlineExceeded:
+            "no answer within \(limits.responseSeconds) s"
+        case let error as HTTPClientError where error == .remoteConnectionClosed:
+            "the server closed the connection"
+        case let error as NIOConnectionError where error.connectionErrors.isEmpty:
+            "the host name is not known"
+        case let error as NIOConnectionError:
+            "\(error.connectionErrors.first.map { "\($0.error)" } ?? "no connection")"
         default: String("\(error)".prefix(200))
         }
     }
@@ -176,12 +185,15 @@ struct Transport: Sendable {
             throw Passing(
                 error: {
                     .busy(
-                        what: what, status: status, attempts: $0, retryAfter: wait.map { Int($0.components.seconds) })
+                        what: what, status: status, attempts: $0,
+                        retryAfter: wait.map { Int($0.components.seconds) })
                 }, retryAfter: wait)
         case 401, 403, 404:
             // An address signed for us that ran out: the hub signs another.
             if !reply.isHome {
-                throw Passing { _ in .refused(what: what, status: status, message: "from the host it sent us to") }
+                throw Passing { _ in
+                    .refused(what: what, status: status, message: "from the host it sent us to")
+                }
             }
             let code = reply.header("X-Error-Code")
             if code == "RevisionNotFound" {
@@ -190,7 +202,8 @@ struct Transport: Sendable {
             if status != 404 {
                 let unsent = hub.token != nil && !mayAuthorize
                 throw HubError.accessDenied(
-                    repository: repository, status: status, tokenSent: reply.tokenSent, gated: code == "GatedRepo",
+                    repository: repository, status: status, tokenSent: reply.tokenSent,
+                    gated: code == "GatedRepo",
                     note: unsent ? "The token was not sent: it would travel in the clear over http" : nil)
             }
             if let file { throw HubError.fileNotFound(repository: repository, file: file) }
@@ -257,7 +270,8 @@ extension String {
         for byte in utf8 {
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"),
+                UInt8(ascii: "."),
                 UInt8(ascii: "~"):
                 result.append(byte)
             case UInt8(ascii: "/") where keepingSlashes: result.append(byte)

@@ -4,7 +4,8 @@ import WaletHub
 
 @Suite struct EndpointTests {
     @Test(arguments: [
-        "", "huggingface.co", "ftp://huggingface.co", "https://", "https:///x", "https://u:p@host", "https://u@host",
+        "", "huggingface.co", "ftp://huggingface.co", "https://", "https:///x", "https://u:p@host",
+        "https://u@host",
         "https://host?x=1", "https://host#x", "https://host/a/../b", "https://ho st", "https://host\r\nX: y",
         "file:///etc", "https://host:99999", "https://hôst",
     ])
@@ -42,7 +43,9 @@ import WaletHub
         #expect(try Hub(environment: ["HF_HOME": folder.url.path]).token == Hub.Token("hf_file"))
         #expect(try Hub(environment: ["HF_TOKEN": "hf_a", "HF_TOKEN_PATH": path]).token == Hub.Token("hf_a"))
         #expect(try Hub(environment: home.merging(["WALET_OFFLINE": "0"]) { $1 }).offline == nil)
-        #expect(throws: HubError.badToken(source: "HF_TOKEN")) { try Hub(environment: ["HF_TOKEN": "hf a\r\nX: y"]) }
+        #expect(throws: HubError.badToken(source: "HF_TOKEN")) {
+            try Hub(environment: ["HF_TOKEN": "hf a\r\nX: y"])
+        }
         #expect(throws: HubError.self) { try Hub(environment: ["HF_ENDPOINT": "nonsense"]) }
     }
 }

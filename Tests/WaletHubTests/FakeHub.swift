@@ -96,7 +96,8 @@ final class FakeHub: Sendable {
                     "rfilename": .string(file.path), "size": .int(file.content.count),
                     "blobId": .string(gitBlob(Array("pointer".utf8))),
                     "lfs": [
-                        "sha256": .string(sha256(file.content)), "size": .int(file.content.count), "pointerSize": 134,
+                        "sha256": .string(sha256(file.content)), "size": .int(file.content.count),
+                        "pointerSize": 134,
                     ],
                 ]
             }
@@ -120,7 +121,8 @@ final class FakeHub: Sendable {
         if target.hasPrefix("/api/models/\(repository)/revision/") {
             return box.state.withLock { state in
                 if !state.listing.isEmpty { return state.listing.removeFirst() }
-                let json = state.json ?? listing(state.files, commit: state.commit, tellsHashes: state.tellsHashes)
+                let json =
+                    state.json ?? listing(state.files, commit: state.commit, tellsHashes: state.tellsHashes)
                 return TestServer.answer(
                     "200 OK", [("Content-Type", "application/json")], Array(json.text().utf8))
             }
@@ -146,7 +148,8 @@ final class FakeHub: Sendable {
     private static func file(_ request: TestServer.Request, _ path: String, _ box: Box) -> [TestServer.Step] {
         let (found, fault) = box.state.withLock { state -> (File?, Fault?) in
             let name = path.removingPercentEncoding ?? path
-            let fault = request.method == "GET" && state.faults[name]?.isEmpty == false
+            let fault =
+                request.method == "GET" && state.faults[name]?.isEmpty == false
                 ? state.faults[name]?.removeFirst() : nil
             return (state.files.first { $0.path == name }, fault)
         }
@@ -185,7 +188,11 @@ final class FakeHub: Sendable {
         case .chunkedOff(let count):
             let sent = count < 0 ? Array(body.dropLast(-count)) : body + [UInt8](repeating: 0, count: count)
             let head = TestServer.head(status, headers + [("Transfer-Encoding", "chunked")])
-            return [.bytes(head + Array("\(String(sent.count, radix: 16))\r\n".utf8) + sent + Array("\r\n0\r\n\r\n".utf8))]
+            return [
+                .bytes(
+                    head + Array("\(String(sent.count, radix: 16))\r\n".utf8) + sent
+                        + Array("\r\n0\r\n\r\n".utf8))
+            ]
         case .slow(let seconds):
             return [.wait(seconds)] + TestServer.answer(status, headers, body)
         default:
@@ -226,7 +233,9 @@ final class TemporaryFolder: Sendable {
         try Data(bytes).write(to: file)
     }
 
-    func read(_ path: String) throws -> [UInt8] { Array(try Data(contentsOf: url.appendingPathComponent(path))) }
+    func read(_ path: String) throws -> [UInt8] {
+        Array(try Data(contentsOf: url.appendingPathComponent(path)))
+    }
 
     func exists(_ path: String) -> Bool {
         FileManager.default.fileExists(atPath: url.appendingPathComponent(path).path)
