@@ -41,6 +41,7 @@ struct Transport: Sendable {
     let client: HTTPClient
     let hub: Hub
     let repository: String
+    private let rules: RedirectRules
 
     init(hub: Hub, repository: String, connections: Int) {
         var configuration = HTTPClient.Configuration()
@@ -55,6 +56,7 @@ struct Transport: Sendable {
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         self.hub = hub
         self.repository = repository
+        rules = RedirectRules(home: hub.endpoint.origin)
     }
 
     private static func amount(_ seconds: Double) -> TimeAmount { .nanoseconds(Int64(seconds * 1e9)) }
@@ -68,14 +70,12 @@ struct Transport: Sendable {
     func send(
         _ method: HTTPMethod, _ path: String, what: String, start: Int = 0, leavesHome: Bool = true
     ) async throws -> Reply {
-        let home = hub.endpoint.origin
         guard var url = URL(string: hub.endpoint.text + path) else {
             throw HubError.badAnswer(what: what, reason: "no address can be made of \(path)")
         }
-        var origin = home
         var isHome = true
         // Once away, the token stays away: whoever sent us there also chose where we come back to.
-        var mayAuthorize = mayAuthorize
+        var mayAuthorize = rules.maySendToken
         var redirects = 0
         while true {
             var request = HTTPClientRequest(url: url.absoluteString)
@@ -90,7 +90,7 @@ struct Transport: Sendable {
             do {
                 response = try await client.execute(request, timeout: Self.amount(hub.limits.responseSeconds))
             } catch {
-                throw passing(error, what: what, host: origin)
+                throw passing(error, what: what, host: Origin(url) ?? hub.endpoint.origin)
             }
             let reply = Reply(
                 status: Int(response.status.code), headers: response.headers, body: response.body,
@@ -105,46 +105,14 @@ struct Transport: Sendable {
             guard redirects <= hub.limits.redirects else {
                 throw HubError.tooManyRedirects(what: what, limit: hub.limits.redirects)
             }
-            let (next, nextOrigin) = try target(location, of: url, from: origin, what: what)
-            if nextOrigin != home {
+            let (next, isNextHome) = try rules.destination(location, of: url, what: what)
+            if !isNextHome {
                 if !leavesHome { return reply }
                 isHome = false
                 mayAuthorize = false
             }
-            (url, origin) = (next, nextOrigin)
+            url = next
         }
-    }
-
-    /// Whether the endpoint may see the token: over TLS, or on this very machine.
-    var mayAuthorize: Bool {
-        hub.endpoint.origin.scheme == "https" || hub.endpoint.origin.isLoopback
-    }
-
-    /// Where a redirect leads, if it may be followed.
-    private func target(
-        _ location: String, of url: URL, from origin: Origin, what: String
-    ) throws(HubError) -> (URL, Origin) {
-        func refused(_ to: String, _ reason: String) -> HubError {
-            .unsafeRedirect(
-                what: what, from: origin.description, to: clean(String(to.prefix(100))), reason: reason)
-        }
-        guard let next = URL(string: location, relativeTo: url)?.absoluteURL, let nextOrigin = Origin(next)
-        else {
-            // Not the address itself: it may carry a signature.
-            throw refused("another address", "it is no http or https address")
-        }
-        guard next.user == nil, next.password == nil else {
-            throw refused(nextOrigin.description, "the address carries a user name")
-        }
-        if nextOrigin.scheme == "http" {
-            if origin.scheme == "https" {
-                throw refused("http://\(nextOrigin)", "it leaves TLS for plain http")
-            }
-            if hub.endpoint.origin.isLoopback, !nextOrigin.isLoopback {
-                throw refused("http://\(nextOrigin)", "it leaves this machine over plain http")
-            }
-        }
-        return (next, nextOrigin)
     }
 
     /// Sorts a fault of the connection.
@@ -200,7 +168,7 @@ struct Transport: Sendable {
                 throw HubError.revisionNotFound(repository: repository, revision: revision)
             }
             if status != 404 {
-                let unsent = hub.token != nil && !mayAuthorize
+                let unsent = hub.token != nil && !rules.maySendToken
                 throw HubError.accessDenied(
                     repository: repository, status: status, tokenSent: reply.tokenSent,
                     gated: code == "GatedRepo",

@@ -142,10 +142,12 @@ final class FakeHub: Sendable {
             ]
             return TestServer.answer("302 Found", head)
         }
-        return Self.file(request, path, box)
+        return Self.file(request, path, box, [("X-Repo-Commit", commit)])
     }
 
-    private static func file(_ request: TestServer.Request, _ path: String, _ box: Box) -> [TestServer.Step] {
+    private static func file(
+        _ request: TestServer.Request, _ path: String, _ box: Box, _ more: [(String, String)] = []
+    ) -> [TestServer.Step] {
         let (found, fault) = box.state.withLock { state -> (File?, Fault?) in
             let name = path.removingPercentEncoding ?? path
             let fault =
@@ -156,7 +158,7 @@ final class FakeHub: Sendable {
         guard let file = found else { return TestServer.answer("404 Not Found") }
         var start = request.start ?? 0
         var content = file.content
-        var headers = [("ETag", "\"\(gitBlob(content))\""), ("Accept-Ranges", "bytes")]
+        var headers = [("ETag", "\"\(gitBlob(content))\""), ("Accept-Ranges", "bytes")] + more
         if start >= content.count, start > 0 { return TestServer.answer("416 Range Not Satisfiable") }
         var isPartial = request.start != nil
         switch fault {
