@@ -219,8 +219,9 @@ struct Folder: Sendable {
     /// Makes renames and deletions in this folder last.
     func synchronize() { _ = fsync(descriptor.number) }
 
-    /// Takes the folder for this process until the descriptor is closed; false where another process has it.
-    func lock() -> Bool { flock(descriptor.number, LOCK_EX | LOCK_NB) == 0 }
+    /// Takes the folder for this process until the descriptor is closed; false where another process has it. A file system
+    /// that knows no locks (some network ones) locks nobody out.
+    func lock() -> Bool { flock(descriptor.number, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK }
 
     /// Bytes that may still be written to this disk.
     func available() -> Int? {

@@ -10,7 +10,7 @@ extension Hub {
     public func files(of repository: String, revision: String = "main") async throws -> HubListing {
         try check(repository, revision)
         let transport = Transport(hub: self, repository: repository, connections: 1)
-        return try await transport.closing { try await listing(repository, revision, transport) }
+        return try await transport.closing { try await listing(repository, revision, transport) { _ in } }
     }
 
     /// Fetches a model into the store, or what is missing of it, and checks every file against the hash that the hub
@@ -20,10 +20,11 @@ extension Hub {
     /// checked; the manifest comes last. A pull that ends early, by an error, by cancellation or by a kill, is gone on with
     /// by pulling again. A model that is complete costs one request.
     ///
-    /// Without `include` the folder becomes what the repository holds at that revision (see `FileSelection` in the
-    /// source for which files): files of an older pull that are gone there are deleted. With `include` files are only
-    /// added, so that a second quantization can be put beside the first. Files that did not come from a pull are left
-    /// alone.
+    /// Without `include`, what is needed to run the model is fetched: of a repository with safetensors the
+    /// `.safetensors` of its top folder, its `.json`, `.jinja`, `.model`, `.tiktoken`, `.txt` and `.md` files and the
+    /// licence; of a repository with one GGUF model that and the same text files. Files of an older pull that the
+    /// repository no longer has are deleted. With `include` files are only added, so that a second quantization can be
+    /// put beside the first. Files that did not come from a pull are left alone.
     ///
     /// - Parameters:
     ///   - repository: `owner/name`.
@@ -52,14 +53,15 @@ extension Hub {
         }
         let transport = Transport(hub: self, repository: repository, connections: parallel)
         return try await transport.closing {
-            var listing = try await listing(repository, revision, transport)
+            var listing = try await listing(repository, revision, transport, report)
+            let all = listing.files.map(\.path)
             let selected = try FileSelection.select(
                 listing.files, repository: repository, include: include, exclude: exclude)
             try HubListing.check(selected)
-            listing = try await complete(listing, selected, transport)
+            listing = try await complete(listing, selected, transport, report)
             let job = try PullJob(
                 hub: self, transport: transport, listing: listing, store: store, name: name,
-                addsOnly: !include.isEmpty, report: report)
+                listed: include.isEmpty ? Set(all) : nil, report: report)
             return try await job.run(maximumParallel: parallel)
         }
     }
@@ -72,12 +74,13 @@ extension Hub {
     }
 
     private func listing(
-        _ repository: String, _ revision: String, _ transport: Transport
+        _ repository: String, _ revision: String, _ transport: Transport,
+        _ report: @Sendable (PullEvent) -> Void
     ) async throws -> HubListing {
         let path =
             "/api/models/\(repository)/revision/\(revision.percentEncoded(keepingSlashes: false))?blobs=true"
         let what = "the list of files of \(repository)"
-        return try await transport.retrying {
+        return try await transport.retrying(repository, report) {
             let reply = try await transport.send(.GET, path, what: what)
             try transport.check(reply, what: what, revision: revision)
             guard reply.status == 200 else {
@@ -99,7 +102,8 @@ extension Hub {
     /// The selected files with size and hash. Mirrors that do not put these into the list tell them in the head of each
     /// file, as the hub does too.
     private func complete(
-        _ listing: HubListing, _ selected: [HubFile], _ transport: Transport
+        _ listing: HubListing, _ selected: [HubFile], _ transport: Transport,
+        _ report: @Sendable (PullEvent) -> Void
     ) async throws -> HubListing {
         var files: [HubFile] = []
         for var file in selected {
@@ -108,7 +112,7 @@ extension Hub {
                 let path =
                     "/\(listing.repository)/resolve/\(revision)/\(file.path.percentEncoded(keepingSlashes: true))"
                 let what = "\(listing.repository): \(clean(file.path))"
-                let reply = try await transport.retrying {
+                let reply = try await transport.retrying(file.path, report) {
                     let reply = try await transport.send(.HEAD, path, what: what, leavesHome: false)
                     if !(300..<400).contains(reply.status) {
                         try transport.check(reply, what: what, revision: listing.revision, file: file.path)
@@ -174,14 +178,16 @@ struct PullJob {
     let listing: HubListing
     let store: ModelStore
     let name: String
-    let addsOnly: Bool
+    /// Every path of the repository, for a pull that also deletes; nil for one that only adds.
+    let listed: Set<String>?
     let report: @Sendable (PullEvent) -> Void
     /// The model's folder, locked for us as long as it is open.
     let folder: Folder
     let manifest: PullManifest?
 
     init(
-        hub: Hub, transport: Transport, listing: HubListing, store: ModelStore, name: String, addsOnly: Bool,
+        hub: Hub, transport: Transport, listing: HubListing, store: ModelStore, name: String,
+        listed: Set<String>?,
         report: @escaping @Sendable (PullEvent) -> Void
     ) throws(HubError) {
         self.hub = hub
@@ -189,7 +195,7 @@ struct PullJob {
         self.listing = listing
         self.store = store
         self.name = name
-        self.addsOnly = addsOnly
+        self.listed = listed
         self.report = report
         var folder = try Folder(root: store.root.path, create: true)
         for component in name.split(separator: "/").map(String.init) {
@@ -238,7 +244,7 @@ struct PullJob {
                 bytes: total,
                 bytesHere: total - absent))
         let old = manifest?.files.filter { entries[$0.path] == nil } ?? []
-        let gone = addsOnly ? [] : old.filter { file in !listing.files.contains { $0.path == file.path } }
+        let gone = listed.map { listed in old.filter { !listed.contains($0.path) } } ?? []
         let isChanged = !missing.isEmpty || !staged.isEmpty || !gone.isEmpty || manifest == nil
         if isChanged || manifest?.commit != listing.commit ?? "" || manifest?.revision != listing.revision
             || listing.files.contains(where: { file in entries[file.path] != manifest?.file(file.path) })

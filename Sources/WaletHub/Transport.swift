@@ -35,6 +35,8 @@ struct Reply: Sendable {
 struct Passing: Error {
     let error: @Sendable (_ attempts: Int) -> HubError
     var retryAfter: Duration?
+    /// Whether there never was a connection.
+    var isUnconnected = false
 }
 
 struct Transport: Sendable {
@@ -120,7 +122,17 @@ struct Transport: Sendable {
         if Task.isCancelled || error is CancellationError { return CancellationError() }
         if error is HubError || error is Passing { return error }
         let reason = "\(host): \(Self.reason(error, hub.limits))"
-        return Passing { .unreachable(what: what, attempts: $0, reason: reason) }
+        return Passing(
+            error: { .unreachable(what: what, attempts: $0, reason: reason) },
+            isUnconnected: Self.isUnconnected(error))
+    }
+
+    private static func isUnconnected(_ error: any Error) -> Bool {
+        if let error = error as? IOError {
+            return [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode)
+        }
+        if let error = error as? HTTPClientError { return error == .connectTimeout }
+        return error is NIOConnectionError
     }
 
     private static func reason(_ error: any Error, _ limits: Hub.Limits) -> String {
@@ -134,7 +146,8 @@ struct Transport: Sendable {
         case let error as NIOConnectionError where error.connectionErrors.isEmpty:
             "the host name is not known"
         case let error as NIOConnectionError:
-            "\(error.connectionErrors.first.map { "\($0.error)" } ?? "no connection")"
+            error.connectionErrors.first.map { Self.reason($0.error, limits) } ?? "no connection"
+        case let error as IOError: String(cString: strerror(error.errnoCode))
         default: String("\(error)".prefix(200))
         }
     }
@@ -181,14 +194,22 @@ struct Transport: Sendable {
         }
     }
 
-    /// Runs a request that brings all or nothing until it succeeds, as often as the policy allows.
-    func retrying<Value>(_ body: () async throws -> Value) async throws -> Value {
+    /// Runs a request that brings all or nothing until it succeeds, as often as the policy allows. A host that cannot be
+    /// reached at all is given up sooner: its name is more likely wrong than the network weak.
+    func retrying<Value>(
+        _ name: String, _ report: (PullEvent) -> Void, _ body: () async throws -> Value
+    ) async throws -> Value {
         var failures = 0
         while true {
             do {
                 return try await body()
             } catch let fault as Passing {
                 failures += 1
+                if fault.isUnconnected, failures >= 3 { throw fault.error(failures) }
+                report(
+                    .retrying(
+                        file: name, reason: fault.error(failures).description,
+                        delay: fault.retryAfter ?? .zero))
                 try await pause(fault, failures: failures)
             }
         }

@@ -51,14 +51,16 @@ import WaletHub
 
     @Test(arguments: [
         ("https://hub.example", "https://cdn.example/x?a=b", true, false),
-        ("https://hub.example", "/relative", true, true), ("https://hub.example", "https://HUB.example:443/x", true, true),
+        ("https://hub.example", "/relative", true, true),
+        ("https://hub.example", "https://HUB.example:443/x", true, true),
         ("https://hub.example", "https://hub.example:8443/x", true, false),
         ("https://hub.example", "https://hub.example.evil.example/x", true, false),
         ("https://hub.example", "http://hub.example/x", false, false),
         ("https://hub.example", "http://127.0.0.1/x", false, false),
         ("https://hub.example", "//cdn.example/x", true, false),
         ("https://hub.example", "https://hub.example@evil.example/x", false, false),
-        ("https://hub.example", "file:///etc/passwd", false, false), ("https://hub.example", "data:,x", false, false),
+        ("https://hub.example", "file:///etc/passwd", false, false),
+        ("https://hub.example", "data:,x", false, false),
         ("http://127.0.0.1:8080", "https://cdn.example/x", true, false),
         ("http://127.0.0.1:8080", "http://localhost:9/x", true, false),
         ("http://127.0.0.1:8080", "http://10.0.0.1/x", false, false),
@@ -66,7 +68,9 @@ import WaletHub
         ("http://mirror.example", "http://store.example/x", true, false),
         ("http://mirror.example", "https://mirror.example/x", true, false),
     ])
-    func redirectsFollowTheRules(_ endpoint: String, _ location: String, _ allowed: Bool, _ isHome: Bool) throws {
+    func redirectsFollowTheRules(_ endpoint: String, _ location: String, _ allowed: Bool, _ isHome: Bool)
+        throws
+    {
         let rules = RedirectRules(endpoint: try Hub.Endpoint(endpoint))
         let url = try #require(URL(string: endpoint + "/owner/model/resolve/main/x"))
         do throws(HubError) {
@@ -83,7 +87,9 @@ import WaletHub
         for address in ["http://127.0.0.1:1", "http://localhost", "http://[::1]:80", "https://10.0.0.1"] {
             #expect(RedirectRules(endpoint: try Hub.Endpoint(address)).maySendToken)
         }
-        for address in ["http://10.0.0.1", "http://127.0.0.1.example", "http://mirror.example", "http://127.1"] {
+        for address in [
+            "http://10.0.0.1", "http://127.0.0.1.example", "http://mirror.example", "http://127.1",
+        ] {
             #expect(!RedirectRules(endpoint: try Hub.Endpoint(address)).maySendToken)
         }
     }

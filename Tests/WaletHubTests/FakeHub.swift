@@ -258,9 +258,9 @@ func testHub(_ address: String, token: String? = nil, record: Record = Record())
     var hub = Hub(
         endpoint: try Hub.Endpoint(address), token: try token.map { try Hub.Token($0) }, offline: nil)
     hub.retry.sleep = { record.add($0) }
-    hub.limits.connectSeconds = 2
-    hub.limits.responseSeconds = 5
-    hub.limits.idleSeconds = 0.5
+    hub.limits.connectSeconds = 10
+    hub.limits.responseSeconds = 20
+    hub.limits.idleSeconds = 20
     return hub
 }
 

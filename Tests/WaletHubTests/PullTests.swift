@@ -217,8 +217,39 @@ import WaletJSON
     @Test func aServerThatHangsIsLeftAfterTheIdleTime() async throws {
         let (hub, folder) = (try await FakeHub(Self.files), try TemporaryFolder())
         hub.fail("model.safetensors", .hangAfter(200_000))
-        try await testHub(hub.address).pull(FakeHub.repository, into: folder.store)
-        #expect(hub.cdn.requests.map(\.start) == [nil, 200_000])
+        var client = try testHub(hub.address)
+        client.limits.idleSeconds = 1
+        try await client.pull(FakeHub.repository, into: folder.store)
+        #expect(hub.cdn.requests.first { $0.start != nil }?.start == 200_000)
+        #expect(try folder.read(Self.model + "model.safetensors") == Self.weights)
+        await hub.stop()
+    }
+
+    @Test func aHubThatCannotBeReachedIsGivenUpSoon() async throws {
+        let (server, folder, record) = (try await TestServer { _ in [] }, try TemporaryFolder(), Record())
+        await server.stop()
+        let error = await hubError {
+            try await testHub(server.address, record: record).pull(FakeHub.repository, into: folder.store) {
+                record.add($0)
+            }
+        }
+        guard case .unreachable(_, attempts: 3, let reason)? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(reason.hasPrefix("127.0.0.1:\(server.port): Connection refused"))
+        #expect(record.delays.count == 2)
+        #expect(record.events.count == 2)
+    }
+
+    @Test func aPlainPullKeepsWhatAnIncludeBrought() async throws {
+        let (hub, folder) = (try await FakeHub(Self.files), try TemporaryFolder())
+        let client = try testHub(hub.address)
+        try await client.pull(FakeHub.repository, include: ["*"], exclude: ["*.bin"], into: folder.store)
+        let model = try await client.pull(FakeHub.repository, into: folder.store)
+        #expect(model.fileCount == 5)
+        #expect(folder.exists(Self.model + "original/params.json"))
+        #expect(try await folder.store.verify("owner/model").isIntact)
         await hub.stop()
     }
 
