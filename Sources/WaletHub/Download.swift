@@ -59,11 +59,7 @@ struct Download {
                 report(.retrying(file: file.path, reason: "the bytes that arrived are wrong", delay: .zero))
             } catch let fault as Passing {
                 failures = state.count - before >= transport.hub.retry.worthwhileBytes ? 1 : failures + 1
-                report(
-                    .retrying(
-                        file: file.path, reason: fault.error(failures).description,
-                        delay: fault.retryAfter ?? .zero))
-                try await transport.pause(fault, failures: failures)
+                try await transport.pause(fault, failures: failures, file.path, report)
             }
         }
     }

@@ -96,10 +96,10 @@ extension HubError: CustomStringConvertible {
         case .busy(let what, let status, let attempts, let retryAfter):
             var text = "\(what): the hub answered \(status) \(times(attempts))"
             if let retryAfter { text += " and asks to come back in \(retryAfter) s" }
-            return text + "; what has arrived is kept, pull again later"
+            return text + "; pull again later to go on"
         case .unreachable(let what, let attempts, let reason):
             return
-                "\(what): \(clean(reason)) (tried \(times(attempts))); what has arrived is kept, pull again"
+                "\(what): \(clean(reason)) (tried \(times(attempts))); pull again to go on"
         case .badAnswer(let what, let reason):
             return "\(what): the hub's answer cannot be used: \(clean(reason))"
         case .answerTooLarge(let what, let limit):

@@ -67,8 +67,9 @@ public struct ProgressBars: Sendable {
             row.speed = progress.bytesPerSecond.isFinite ? max(progress.bytesPerSecond, 0) : 0
             row.note = nil
             rows[progress.file] = row
-        case .retrying(let file, let reason, _):
-            note(file, reason)
+        case .retrying(let file, let reason, let delay):
+            let pause = Int((delay / .seconds(1)).rounded())
+            note(file, pause > 0 ? "again in \(pause) s: \(reason)" : reason)
         case .finished(let file, let bytes):
             close(file)
             filesDone += 1
@@ -166,8 +167,9 @@ public struct ProgressBars: Sendable {
             return "\(title): \(files) files, \(ByteCount.text(bytes))\(here)\n"
         case .finished(let file, let bytes):
             return "\(clean(file)): \(ByteCount.text(bytes))\n"
-        case .retrying(let file, let reason, _):
-            return "\(clean(file)): \(clean(reason))\n"
+        case .retrying(let file, let reason, let delay):
+            let pause = Int((delay / .seconds(1)).rounded())
+            return "\(clean(file)): \(clean(reason))\(pause > 0 ? "; again in \(pause) s" : "")\n"
         case .completed(let model, let files, let bytes, let changed):
             return Self.closing(model, files, bytes, changed) + "\n"
         case .checking, .progress:

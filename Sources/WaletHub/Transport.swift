@@ -37,6 +37,15 @@ struct Passing: Error {
     var retryAfter: Duration?
     /// Whether there never was a connection.
     var isUnconnected = false
+
+    /// What happened, in a few words beside a file's name.
+    var reason: String {
+        switch error(1) {
+        case .unreachable(_, _, let reason), .badAnswer(_, let reason): reason
+        case .busy(_, let status, _, _), .refused(_, let status, _): "the server answered \(status)"
+        case let error: error.description
+        }
+    }
 }
 
 struct Transport: Sendable {
@@ -206,20 +215,20 @@ struct Transport: Sendable {
             } catch let fault as Passing {
                 failures += 1
                 if fault.isUnconnected, failures >= 3 { throw fault.error(failures) }
-                report(
-                    .retrying(
-                        file: name, reason: fault.error(failures).description,
-                        delay: fault.retryAfter ?? .zero))
-                try await pause(fault, failures: failures)
+                try await pause(fault, failures: failures, name, report)
             }
         }
     }
 
-    /// Waits as the policy and the server say.
+    /// Tells of a fault and waits as the policy and the server say.
     /// - Throws: the fault's error after the last attempt.
-    func pause(_ fault: Passing, failures: Int) async throws {
+    func pause(
+        _ fault: Passing, failures: Int, _ name: String, _ report: (PullEvent) -> Void
+    ) async throws {
         guard failures < hub.retry.attempts else { throw fault.error(failures) }
-        try await hub.retry.sleep(fault.retryAfter ?? hub.retry.delay(failures: failures))
+        let delay = fault.retryAfter ?? hub.retry.delay(failures: failures)
+        report(.retrying(file: name, reason: fault.reason, delay: delay))
+        try await hub.retry.sleep(delay)
     }
 }
 
