@@ -59,10 +59,7 @@ struct Download {
                 report(.retrying(file: file.path, reason: "the bytes that arrived are wrong", delay: .zero))
             } catch let fault as Passing {
                 failures = state.count - before >= transport.hub.retry.worthwhileBytes ? 1 : failures + 1
-                report(
-                    .retrying(
-                        file: file.path, reason: fault.error(failures).description, delay: fault.retryAfter ?? .zero))
-                try await transport.pause(fault, failures: failures)
+                try await transport.pause(fault, failures: failures, file.path, report)
             }
         }
     }
@@ -107,13 +104,15 @@ struct Download {
     /// Fetches what is missing, in one request.
     private func fetch(_ state: inout State, badRanges: inout Int) async throws {
         let revision = (listing.commit ?? listing.revision).percentEncoded(keepingSlashes: false)
-        let path = "/\(listing.repository)/resolve/\(revision)/\(file.path.percentEncoded(keepingSlashes: true))"
+        let path =
+            "/\(listing.repository)/resolve/\(revision)/\(file.path.percentEncoded(keepingSlashes: true))"
         // The digest is made to cover the part before the request, so that no connection waits for it.
         try await state.prepare(gitSize: gitSize)
         let reply = try await transport.send(.GET, path, what: what, start: state.count)
         try transport.check(reply, what: what, revision: listing.revision, file: file.path)
         if let coding = reply.header("Content-Encoding"), coding.lowercased() != "identity" {
-            throw HubError.badAnswer(what: what, reason: "it is packed with \(coding), which was not asked for")
+            throw HubError.badAnswer(
+                what: what, reason: "it is packed with \(coding), which was not asked for")
         }
         switch reply.status {
         case 206 where state.count > 0:
@@ -127,7 +126,9 @@ struct Download {
             if state.count > 0 {
                 try state.restart()
                 try await state.prepare(gitSize: gitSize)
-                report(.retrying(file: file.path, reason: "the server cannot resume; from the start", delay: .zero))
+                report(
+                    .retrying(
+                        file: file.path, reason: "the server cannot resume; from the start", delay: .zero))
             }
         case 416:
             try state.restart()
@@ -157,7 +158,8 @@ struct Download {
         if let size = file.size, state.count < size {
             let count = state.count
             throw Passing { attempts in
-                .unreachable(what: what, attempts: attempts, reason: "the server ends after \(count) of \(size) bytes")
+                .unreachable(
+                    what: what, attempts: attempts, reason: "the server ends after \(count) of \(size) bytes")
             }
         }
         meter.end(at: state.count)
@@ -202,7 +204,9 @@ struct Download {
         let parts = text.dropFirst(6).split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2 else { return false }
         let ends = parts[0].split(separator: "-", omittingEmptySubsequences: false)
-        guard ends.count == 2, Int(ends[0]) == start, let last = Int(ends[1]), last >= start else { return false }
+        guard ends.count == 2, Int(ends[0]) == start, let last = Int(ends[1]), last >= start else {
+            return false
+        }
         if parts[1] == "*" { return true }
         guard let total = Int(parts[1]), last < total else { return false }
         return size == nil || total == size
@@ -243,6 +247,8 @@ private struct Meter {
         let weight = min(seconds / 3, 1)
         speed = speed.map { $0 + (current - $0) * weight } ?? current
         (last, lastCount) = (now, count)
-        report(.progress(.init(file: file, bytesDone: count, bytesTotal: total, bytesPerSecond: speed ?? current)))
+        report(
+            .progress(
+                .init(file: file, bytesDone: count, bytesTotal: total, bytesPerSecond: speed ?? current)))
     }
 }

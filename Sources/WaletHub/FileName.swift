@@ -19,7 +19,9 @@ enum FileName {
         for component in components {
             if component.isEmpty { return "the path has an empty component" }
             if component == "." || component == ".." { return "the path leads out of its folder" }
-            if component.utf8.count > 255 - suffixLength { return "a component is longer than the disk allows" }
+            if component.utf8.count > 255 - suffixLength {
+                return "a component is longer than the disk allows"
+            }
         }
         // Case-insensitive disks take ".WALET-manifest.json" for the same file.
         let first = components[0].lowercased()
@@ -77,7 +79,8 @@ enum FileName {
 
     static func isHexadecimal(_ text: String) -> Bool {
         text.utf8.allSatisfy { byte in
-            (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
+            (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
                 || (UInt8(ascii: "A")...UInt8(ascii: "F")).contains(byte)
         }
     }
@@ -91,7 +94,8 @@ enum FileName {
     }
 
     private static func isAlphanumeric(_ byte: UInt8) -> Bool {
-        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+            || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
             || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
     }
 

@@ -55,7 +55,8 @@ struct Folder: Sendable {
             do {
                 try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
             } catch {
-                throw HubError.file(path: path, operation: "create the folder", reason: "\(error.localizedDescription)")
+                throw HubError.file(
+                    path: path, operation: "create the folder", reason: "\(error.localizedDescription)")
             }
         }
         let number = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -150,7 +151,9 @@ struct Folder: Sendable {
 
     func modified() throws(HubError) -> Date {
         var status = stat()
-        guard fstat(descriptor.number, &status) == 0 else { throw Self.failure(path, "look at the folder", errno) }
+        guard fstat(descriptor.number, &status) == 0 else {
+            throw Self.failure(path, "look at the folder", errno)
+        }
         return FileStatus(status).modified
     }
 
@@ -178,7 +181,9 @@ struct Folder: Sendable {
     func names() throws(HubError) -> [String] {
         // `fdopendir` takes the descriptor over and shares its offset, so it gets one of its own.
         let number = openat(descriptor.number, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard number >= 0, let stream = fdopendir(number) else { throw Self.failure(path, "list the folder", errno) }
+        guard number >= 0, let stream = fdopendir(number) else {
+            throw Self.failure(path, "list the folder", errno)
+        }
         defer { closedir(stream) }
         var names: [String] = []
         while let entry = readdir(stream) {
@@ -191,8 +196,12 @@ struct Folder: Sendable {
     }
 
     /// Every file and link below, as paths with what they are, sorted. Folders deeper than 16 are an error.
-    func tree(skipping: Set<String> = [], depth: Int = 0) throws(HubError) -> [(path: String, status: FileStatus)] {
-        guard depth <= 17 else { throw .file(path: path, operation: "list the folder", reason: "folders too deep") }
+    func tree(skipping: Set<String> = [], depth: Int = 0) throws(HubError) -> [(
+        path: String, status: FileStatus
+    )] {
+        guard depth <= 17 else {
+            throw .file(path: path, operation: "list the folder", reason: "folders too deep")
+        }
         var result: [(path: String, status: FileStatus)] = []
         for name in try names() where !skipping.contains(name) {
             guard let status = try status(name) else { continue }
@@ -210,8 +219,9 @@ struct Folder: Sendable {
     /// Makes renames and deletions in this folder last.
     func synchronize() { _ = fsync(descriptor.number) }
 
-    /// Takes the folder for this process until the descriptor is closed; false where another process has it.
-    func lock() -> Bool { flock(descriptor.number, LOCK_EX | LOCK_NB) == 0 }
+    /// Takes the folder for this process until the descriptor is closed; false where another process has it. A file system
+    /// that knows no locks (some network ones) locks nobody out.
+    func lock() -> Bool { flock(descriptor.number, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK }
 
     /// Bytes that may still be written to this disk.
     func available() -> Int? {
@@ -235,7 +245,9 @@ struct OpenFile: Sendable {
 
     func status() throws(HubError) -> FileStatus {
         var status = stat()
-        guard fstat(descriptor.number, &status) == 0 else { throw Folder.failure(path, "look at the file", errno) }
+        guard fstat(descriptor.number, &status) == 0 else {
+            throw Folder.failure(path, "look at the file", errno)
+        }
         return FileStatus(status)
     }
 
@@ -258,7 +270,8 @@ struct OpenFile: Sendable {
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(HubError) {
         var done = 0
         while done < bytes.count {
-            let count = pwrite(descriptor.number, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
+            let count = pwrite(
+                descriptor.number, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
             if count < 0 {
                 if errno == EINTR { continue }
                 let failure = Folder.failure(path, "write the file", errno)
@@ -278,6 +291,8 @@ struct OpenFile: Sendable {
     }
 
     func synchronize() throws(HubError) {
-        guard fsync(descriptor.number) == 0 else { throw Folder.failure(path, "write the file to the disk", errno) }
+        guard fsync(descriptor.number) == 0 else {
+            throw Folder.failure(path, "write the file to the disk", errno)
+        }
     }
 }

@@ -10,7 +10,7 @@ extension Hub {
     public func files(of repository: String, revision: String = "main") async throws -> HubListing {
         try check(repository, revision)
         let transport = Transport(hub: self, repository: repository, connections: 1)
-        return try await transport.closing { try await listing(repository, revision, transport) }
+        return try await transport.closing { try await listing(repository, revision, transport) { _ in } }
     }
 
     /// Fetches a model into the store, or what is missing of it, and checks every file against the hash that the hub
@@ -20,10 +20,11 @@ extension Hub {
     /// checked; the manifest comes last. A pull that ends early, by an error, by cancellation or by a kill, is gone on with
     /// by pulling again. A model that is complete costs one request.
     ///
-    /// Without `include` the folder becomes what the repository holds at that revision (see `FileSelection` in the
-    /// source for which files): files of an older pull that are gone there are deleted. With `include` files are only
-    /// added, so that a second quantization can be put beside the first. Files that did not come from a pull are left
-    /// alone.
+    /// Without `include`, what is needed to run the model is fetched: of a repository with safetensors the
+    /// `.safetensors` of its top folder, its `.json`, `.jinja`, `.model`, `.tiktoken`, `.txt` and `.md` files and the
+    /// licence; of a repository with one GGUF model that and the same text files. Files of an older pull that the
+    /// repository no longer has are deleted. With `include` files are only added, so that a second quantization can be
+    /// put beside the first. Files that did not come from a pull are left alone.
     ///
     /// - Parameters:
     ///   - repository: `owner/name`.
@@ -52,14 +53,15 @@ extension Hub {
         }
         let transport = Transport(hub: self, repository: repository, connections: parallel)
         return try await transport.closing {
-            var listing = try await listing(repository, revision, transport)
+            var listing = try await listing(repository, revision, transport, report)
+            let all = listing.files.map(\.path)
             let selected = try FileSelection.select(
                 listing.files, repository: repository, include: include, exclude: exclude)
             try HubListing.check(selected)
-            listing = try await complete(listing, selected, transport)
+            listing = try await complete(listing, selected, transport, report)
             let job = try PullJob(
                 hub: self, transport: transport, listing: listing, store: store, name: name,
-                addsOnly: !include.isEmpty, report: report)
+                listed: include.isEmpty ? Set(all) : nil, report: report)
             return try await job.run(maximumParallel: parallel)
         }
     }
@@ -72,14 +74,18 @@ extension Hub {
     }
 
     private func listing(
-        _ repository: String, _ revision: String, _ transport: Transport
+        _ repository: String, _ revision: String, _ transport: Transport,
+        _ report: @Sendable (PullEvent) -> Void
     ) async throws -> HubListing {
-        let path = "/api/models/\(repository)/revision/\(revision.percentEncoded(keepingSlashes: false))?blobs=true"
+        let path =
+            "/api/models/\(repository)/revision/\(revision.percentEncoded(keepingSlashes: false))?blobs=true"
         let what = "the list of files of \(repository)"
-        return try await transport.retrying {
+        return try await transport.retrying(repository, report) {
             let reply = try await transport.send(.GET, path, what: what)
             try transport.check(reply, what: what, revision: revision)
-            guard reply.status == 200 else { throw HubError.refused(what: what, status: reply.status, message: nil) }
+            guard reply.status == 200 else {
+                throw HubError.refused(what: what, status: reply.status, message: nil)
+            }
             let body: ByteBuffer
             do {
                 body = try await reply.body.collect(upTo: limits.answerBytes)
@@ -96,15 +102,17 @@ extension Hub {
     /// The selected files with size and hash. Mirrors that do not put these into the list tell them in the head of each
     /// file, as the hub does too.
     private func complete(
-        _ listing: HubListing, _ selected: [HubFile], _ transport: Transport
+        _ listing: HubListing, _ selected: [HubFile], _ transport: Transport,
+        _ report: @Sendable (PullEvent) -> Void
     ) async throws -> HubListing {
         var files: [HubFile] = []
         for var file in selected {
             if file.size == nil || file.hash == nil {
                 let revision = (listing.commit ?? listing.revision).percentEncoded(keepingSlashes: false)
-                let path = "/\(listing.repository)/resolve/\(revision)/\(file.path.percentEncoded(keepingSlashes: true))"
+                let path =
+                    "/\(listing.repository)/resolve/\(revision)/\(file.path.percentEncoded(keepingSlashes: true))"
                 let what = "\(listing.repository): \(clean(file.path))"
-                let reply = try await transport.retrying {
+                let reply = try await transport.retrying(file.path, report) {
                     let reply = try await transport.send(.HEAD, path, what: what, leavesHome: false)
                     if !(300..<400).contains(reply.status) {
                         try transport.check(reply, what: what, revision: listing.revision, file: file.path)
@@ -112,7 +120,8 @@ extension Hub {
                     return reply
                 }
                 let isRedirect = (300..<400).contains(reply.status)
-                let size = reply.integer("X-Linked-Size") ?? (isRedirect ? nil : reply.integer("Content-Length"))
+                let size =
+                    reply.integer("X-Linked-Size") ?? (isRedirect ? nil : reply.integer("Content-Length"))
                 if let size, size > HubListing.largestFile {
                     throw HubError.badAnswer(what: what, reason: "it has the size \(size)")
                 }
@@ -169,14 +178,16 @@ struct PullJob {
     let listing: HubListing
     let store: ModelStore
     let name: String
-    let addsOnly: Bool
+    /// Every path of the repository, for a pull that also deletes; nil for one that only adds.
+    let listed: Set<String>?
     let report: @Sendable (PullEvent) -> Void
     /// The model's folder, locked for us as long as it is open.
     let folder: Folder
     let manifest: PullManifest?
 
     init(
-        hub: Hub, transport: Transport, listing: HubListing, store: ModelStore, name: String, addsOnly: Bool,
+        hub: Hub, transport: Transport, listing: HubListing, store: ModelStore, name: String,
+        listed: Set<String>?,
         report: @escaping @Sendable (PullEvent) -> Void
     ) throws(HubError) {
         self.hub = hub
@@ -184,7 +195,7 @@ struct PullJob {
         self.listing = listing
         self.store = store
         self.name = name
-        self.addsOnly = addsOnly
+        self.listed = listed
         self.report = report
         var folder = try Folder(root: store.root.path, create: true)
         for component in name.split(separator: "/").map(String.init) {
@@ -197,7 +208,9 @@ struct PullJob {
         if let manifest, manifest.repository != listing.repository {
             throw .notAModel(
                 name: name,
-                reason: "its folder holds \(clean(manifest.repository)); remove it first, or pull under another name")
+                reason:
+                    "its folder holds \(clean(manifest.repository)); remove it first, or pull under another name"
+            )
         }
     }
 
@@ -227,10 +240,11 @@ struct PullJob {
         let absent = missing.reduce(0) { $0 &+ ($1.size ?? 0) }
         report(
             .planned(
-                repository: listing.repository, commit: listing.commit, files: listing.files.count, bytes: total,
+                repository: listing.repository, commit: listing.commit, files: listing.files.count,
+                bytes: total,
                 bytesHere: total - absent))
         let old = manifest?.files.filter { entries[$0.path] == nil } ?? []
-        let gone = addsOnly ? [] : old.filter { file in !listing.files.contains { $0.path == file.path } }
+        let gone = listed.map { listed in old.filter { !listed.contains($0.path) } } ?? []
         let isChanged = !missing.isEmpty || !staged.isEmpty || !gone.isEmpty || manifest == nil
         if isChanged || manifest?.commit != listing.commit ?? "" || manifest?.revision != listing.revision
             || listing.files.contains(where: { file in entries[file.path] != manifest?.file(file.path) })
@@ -254,10 +268,12 @@ struct PullJob {
         if let status, status.kind != .file {
             let path = folder.path + "/" + file.path
             if status.kind == .link { throw HubError.symlink(path: path) }
-            throw HubError.file(path: path, operation: "write it", reason: "something that is no file stands there")
+            throw HubError.file(
+                path: path, operation: "write it", reason: "something that is no file stands there")
         }
         let size = file.size
-        if let status, let entry = manifest?.file(file.path), entry.matches(file.hash, size: size ?? entry.size),
+        if let status, let entry = manifest?.file(file.path),
+            entry.matches(file.hash, size: size ?? entry.size),
             status.size == entry.size
         {
             return .final(entry)
@@ -267,12 +283,15 @@ struct PullJob {
         if let staged = try folder.status(at: stagedPath), staged.kind == .file, staged.size == size {
             // It was checked and on the disk before it got this name, which says for which content.
             if case .sha256(let digits) = file.hash {
-                return .staged(.init(path: file.path, size: staged.size, sha256: digits, checked: .sha256, gitBlob: nil))
+                return .staged(
+                    .init(path: file.path, size: staged.size, sha256: digits, checked: .sha256, gitBlob: nil))
             }
             // Small, and the manifest needs its SHA-256.
             if let entry = try await entry(file, at: stagedPath, size: staged.size) { return .staged(entry) }
         }
-        if let status, status.size == size, let entry = try await entry(file, at: file.path, size: status.size) {
+        if let status, status.size == size,
+            let entry = try await entry(file, at: file.path, size: status.size)
+        {
             return .final(entry)
         }
         return .missing
@@ -288,7 +307,8 @@ struct PullJob {
         guard try await parent.file(name, write: false).feed(&digest, count: size) == size else { return nil }
         let (sha256, gitBlob) = digest.finish()
         let entry = PullManifest.File(
-            path: file.path, size: size, sha256: sha256, checked: gitSize == nil ? .sha256 : .git, gitBlob: gitBlob)
+            path: file.path, size: size, sha256: sha256, checked: gitSize == nil ? .sha256 : .git,
+            gitBlob: gitBlob)
         return entry.matches(file.hash, size: size) ? entry : nil
     }
 
@@ -311,7 +331,8 @@ struct PullJob {
 
     /// Downloads files, a few at a time. The first error stops the others; what they have stays.
     private func fetch(
-        _ files: [HubFile], _ staging: Folder, _ maximumParallel: Int, _ entries: inout [String: PullManifest.File]
+        _ files: [HubFile], _ staging: Folder, _ maximumParallel: Int,
+        _ entries: inout [String: PullManifest.File]
     ) async throws {
         try await withThrowingTaskGroup(of: PullManifest.File.self) { group in
             var waiting = files[...]
@@ -338,17 +359,22 @@ struct PullJob {
 
     /// Moves what is staged into place, deletes what the repository no longer has, and writes the manifest.
     private func settle(
-        _ files: [HubFile], gone: [PullManifest.File], _ entries: [String: PullManifest.File], _ staging: Folder
+        _ files: [HubFile], gone: [PullManifest.File], _ entries: [String: PullManifest.File],
+        _ staging: Folder
     ) throws(HubError) {
         for file in files {
-            guard let (from, stagedName) = try staging.parent(of: Self.stagedPath(file, listing), create: false),
+            guard
+                let (from, stagedName) = try staging.parent(
+                    of: Self.stagedPath(file, listing), create: false),
                 let (to, finalName) = try folder.parent(of: file.path, create: true)
             else { continue }
             try from.move(stagedName, to: to, finalName)
             to.synchronize()
         }
         for file in gone {
-            if let (parent, last) = try folder.parent(of: file.path, create: false) { try parent.delete(last) }
+            if let (parent, last) = try folder.parent(of: file.path, create: false) {
+                try parent.delete(last)
+            }
         }
         let kept = manifest?.files.filter { entries[$0.path] == nil } ?? []
         let removed = Set(gone.map(\.path))

@@ -58,7 +58,8 @@ extension Hub {
 
         /// `https://huggingface.co`
         public static let huggingFace = Endpoint(
-            text: "https://huggingface.co", origin: Origin(scheme: "https", host: "huggingface.co", port: 443))
+            text: "https://huggingface.co", origin: Origin(scheme: "https", host: "huggingface.co", port: 443)
+        )
 
         private init(text: String, origin: Origin) {
             self.text = text
@@ -82,7 +83,9 @@ extension Hub {
                 throw fault("a user name in the address is not supported; put the credential into HF_TOKEN")
             }
             guard url.query == nil, url.fragment == nil else { throw fault("it has a query or a fragment") }
-            guard !url.path.split(separator: "/").contains("..") else { throw fault("its path contains '..'") }
+            guard !url.path.split(separator: "/").contains("..") else {
+                throw fault("its path contains '..'")
+            }
             self.init(text: base, origin: origin)
         }
 
@@ -96,14 +99,17 @@ extension Hub {
     }
 
     /// A secret that does not print itself.
-    public struct Token: Sendable, Equatable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable
+    public struct Token: Sendable, Equatable, CustomStringConvertible, CustomDebugStringConvertible,
+        CustomReflectable
     {
         let secret: String
 
         /// - Parameter source: where it comes from, for the message of the error.
         /// - Throws: ``HubError/badToken(source:)`` for characters that a header cannot carry.
         public init(_ secret: String, source: String = "the caller") throws(HubError) {
-            guard !secret.isEmpty, secret.utf8.count <= 4096, secret.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            guard !secret.isEmpty, secret.utf8.count <= 4096,
+                secret.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+            else {
                 throw .badToken(source: source)
             }
             self.secret = secret
@@ -123,7 +129,9 @@ extension Hub {
             let home = value("HOME") ?? NSHomeDirectory()
             let cache = value("HF_HOME") ?? (value("XDG_CACHE_HOME") ?? home + "/.cache") + "/huggingface"
             let path = value("HF_TOKEN_PATH") ?? cache + "/token"
-            guard let data = FileManager.default.contents(atPath: path), data.count <= 8192 else { return nil }
+            guard let data = FileManager.default.contents(atPath: path), data.count <= 8192 else {
+                return nil
+            }
             let text = String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
             if text.isEmpty { return nil }
             try self.init(text, source: path)
@@ -147,6 +155,8 @@ extension Hub {
         public var responseSeconds = 60.0
         /// Seconds without a byte after which a connection counts as dead.
         public var idleSeconds = 30.0
+
+        public init() {}
     }
 
     /// What is tried again, and when.
@@ -162,6 +172,8 @@ extension Hub {
         public var worthwhileBytes = 64 << 10
         /// How to wait. Tests put in one that does not.
         public var sleep: @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
+
+        public init() {}
 
         /// The pause after `failures` failures in a row: half of it fixed, half random.
         func delay(failures: Int) -> Duration {

@@ -67,18 +67,21 @@ extension HubError: CustomStringConvertible {
         case .badEndpoint(let endpoint, let reason):
             return "HF_ENDPOINT \(quoted(endpoint)) cannot be used: \(reason)"
         case .badToken(let source):
-            return "the token from \(source) holds characters that no token has (spaces, line ends or non-ASCII)"
+            return
+                "the token from \(source) holds characters that no token has (spaces, line ends or non-ASCII)"
         case .offline(let setting):
             return "\(setting) is set, so nothing is fetched; unset it to pull a model"
         case .accessDenied(let repository, let status, let tokenSent, let gated, let note):
             var text = "the hub denies access to \(repository) (\(status))"
             if gated {
                 text += ": its owner asks that you accept the terms on its page first"
-                text += tokenSent ? ", with the account of this HF_TOKEN" : "; then set HF_TOKEN to your token"
+                text +=
+                    tokenSent ? ", with the account of this HF_TOKEN" : "; then set HF_TOKEN to your token"
             } else if tokenSent {
                 text += ": the token in HF_TOKEN is not valid or has no right to read it"
             } else {
-                text += ": it does not exist, or is private or gated; set HF_TOKEN to a token that may read it"
+                text +=
+                    ": it does not exist, or is private or gated; set HF_TOKEN to a token that may read it"
             }
             if let note { text += ". \(note)" }
             return text
@@ -93,9 +96,10 @@ extension HubError: CustomStringConvertible {
         case .busy(let what, let status, let attempts, let retryAfter):
             var text = "\(what): the hub answered \(status) \(times(attempts))"
             if let retryAfter { text += " and asks to come back in \(retryAfter) s" }
-            return text + "; what has arrived is kept, pull again later"
+            return text + "; pull again later to go on"
         case .unreachable(let what, let attempts, let reason):
-            return "\(what): \(clean(reason)) (tried \(times(attempts))); what has arrived is kept, pull again"
+            return
+                "\(what): \(clean(reason)) (tried \(times(attempts))); pull again to go on"
         case .badAnswer(let what, let reason):
             return "\(what): the hub's answer cannot be used: \(clean(reason))"
         case .answerTooLarge(let what, let limit):
@@ -175,6 +179,7 @@ public enum ByteCount {
         }
         if unit == 0 { return "\(bytes) B" }
         let tenths = Int((value * 10).rounded())
-        return value < 99.95 ? "\(tenths / 10).\(tenths % 10) \(units[unit])" : "\((tenths + 5) / 10) \(units[unit])"
+        return value < 99.95
+            ? "\(tenths / 10).\(tenths % 10) \(units[unit])" : "\((tenths + 5) / 10) \(units[unit])"
     }
 }

@@ -49,11 +49,16 @@ public struct HubListing: Sendable, Equatable {
         var files: [HubFile] = []
         var seen: Set<[UInt8]> = []
         for entry in siblings {
-            guard let path = entry["rfilename"]?.stringValue else { throw fault("a file without \"rfilename\"") }
-            if FileName.isForged(path) {
-                throw .unsafeFileName(path, reason: FileName.faultOfPath(path) ?? "the path leads out of its folder")
+            guard let path = entry["rfilename"]?.stringValue else {
+                throw fault("a file without \"rfilename\"")
             }
-            guard seen.insert(Array(path.utf8)).inserted else { throw fault("it lists \(quoted(path)) twice") }
+            if FileName.isForged(path) {
+                throw .unsafeFileName(
+                    path, reason: FileName.faultOfPath(path) ?? "the path leads out of its folder")
+            }
+            guard seen.insert(Array(path.utf8)).inserted else {
+                throw fault("it lists \(quoted(path)) twice")
+            }
             files.append(try Self.file(path, entry, fault))
         }
         self.files = files
@@ -79,12 +84,15 @@ public struct HubListing: Sendable, Equatable {
         let plain = try size(entry["size"])
         if let lfs = entry["lfs"], !lfs.isNull {
             let large = try size(lfs["size"])
-            if let plain, let large, plain != large { throw fault("\(quoted(path)) has two sizes, \(plain) and \(large)") }
+            if let plain, let large, plain != large {
+                throw fault("\(quoted(path)) has two sizes, \(plain) and \(large)")
+            }
             // `blobId` is the pointer's hash here, not the content's.
             let hash = try digits(lfs["sha256"], 64)
             return HubFile(path: path, size: large ?? plain, hash: hash.map(ExpectedHash.sha256))
         }
-        return HubFile(path: path, size: plain, hash: try digits(entry["blobId"], 40).map(ExpectedHash.gitBlob))
+        return HubFile(
+            path: path, size: plain, hash: try digits(entry["blobId"], 40).map(ExpectedHash.gitBlob))
     }
 
     /// The files that are about to be written, checked against each other.

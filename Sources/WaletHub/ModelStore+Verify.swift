@@ -92,7 +92,8 @@ extension ModelStore {
         of path: String, in folder: Folder, size: Int, progress: ((String, Int, Int) -> Void)?
     ) async throws -> String {
         guard let (parent, name) = try folder.parent(of: path, create: false) else {
-            throw HubError.file(path: folder.path + "/" + path, operation: "open the file", reason: "it is gone")
+            throw HubError.file(
+                path: folder.path + "/" + path, operation: "open the file", reason: "it is gone")
         }
         var digest = Digest()
         _ = try await parent.file(name, write: false).feed(&digest, count: size) { progress?(path, $0, size) }

@@ -78,7 +78,9 @@ extension ModelStore {
             }
             for inner in try folder.names() where FileName.faultOfModel(inner) == nil {
                 let full = name + "/" + inner
-                guard let (folder, isLink) = try open(full), try Self.isModel(folder, nested: true) else { continue }
+                guard let (folder, isLink) = try open(full), try Self.isModel(folder, nested: true) else {
+                    continue
+                }
                 models.append(try describe(full, folder, isLink: isLink))
             }
         }
@@ -126,7 +128,9 @@ extension ModelStore {
         let missing = HubError.notFound(model: name, root: root.path)
         guard FileManager.default.fileExists(atPath: root.path) else { throw missing }
         let top = try Folder(root: root.path, create: false)
-        guard let (parent, last) = try top.parent(of: name, create: false), let status = try parent.status(last) else {
+        guard let (parent, last) = try top.parent(of: name, create: false),
+            let status = try parent.status(last)
+        else {
             throw missing
         }
         if status.kind == .link { throw .symlink(path: parent.path + "/" + last) }
@@ -139,7 +143,9 @@ extension ModelStore {
         let bytes = try folder.tree().reduce(0) { $0 &+ $1.status.size }
         // Out of sight in one step: a deletion that is cut short must not leave half a model under its name.
         let grave = ".removed-" + UUID().uuidString
-        guard try top.status(grave) == nil else { throw .file(path: grave, operation: "delete", reason: "it exists") }
+        guard try top.status(grave) == nil else {
+            throw .file(path: grave, operation: "delete", reason: "it exists")
+        }
         try parent.moveFolder(last, to: top, grave)
         try top.deleteTree(grave)
         if let owner = name.split(separator: "/").dropLast().first { top.deleteIfEmpty(String(owner)) }
@@ -188,12 +194,14 @@ extension ModelStore {
             } else {
                 .other
             }
-        let date = if let newest = files.map(\.status.modified).max() { newest } else { try folder.modified() }
+        let date =
+            if let newest = files.map(\.status.modified).max() { newest } else { try folder.modified() }
         return StoredModel(
             name: name, folder: root.appendingPathComponent(name, isDirectory: true), kind: kind,
             bytes: files.reduce(0) { $0 &+ $1.status.size }, fileCount: files.count,
             date: date,
             revision: manifest.flatMap { $0.commit.isEmpty ? $0.revision : $0.commit },
-            repository: manifest?.repository, isIncomplete: try folder.status(FileName.staging) != nil, isLink: isLink)
+            repository: manifest?.repository, isIncomplete: try folder.status(FileName.staging) != nil,
+            isLink: isLink)
     }
 }

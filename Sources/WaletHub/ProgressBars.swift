@@ -67,8 +67,9 @@ public struct ProgressBars: Sendable {
             row.speed = progress.bytesPerSecond.isFinite ? max(progress.bytesPerSecond, 0) : 0
             row.note = nil
             rows[progress.file] = row
-        case .retrying(let file, let reason, _):
-            note(file, reason)
+        case .retrying(let file, let reason, let delay):
+            let pause = Int((delay / .seconds(1)).rounded())
+            note(file, pause > 0 ? "again in \(pause) s: \(reason)" : reason)
         case .finished(let file, let bytes):
             close(file)
             filesDone += 1
@@ -78,7 +79,9 @@ public struct ProgressBars: Sendable {
             rows = [:]
         }
         history.append((seconds, doneBytes))
-        while let first = history.first, history.count > 2, seconds - first.time > 10 { history.removeFirst() }
+        while let first = history.first, history.count > 2, seconds - first.time > 10 {
+            history.removeFirst()
+        }
         if history.count > 512 { history = history.enumerated().filter { $0.offset % 2 == 0 }.map(\.element) }
     }
 
@@ -104,10 +107,13 @@ public struct ProgressBars: Sendable {
     public func lines() -> [String] {
         var lines = order.compactMap { file in
             rows[file].map { row in
-                bar(clean(file), done: row.done, total: row.total, speed: row.speed, note: row.note.map(clean))
+                bar(
+                    clean(file), done: row.done, total: row.total, speed: row.speed, note: row.note.map(clean)
+                )
             }
         }
-        lines.append(bar("\(filesDone) of \(files) files", done: doneBytes, total: bytes, speed: speed, note: nil))
+        lines.append(
+            bar("\(filesDone) of \(files) files", done: doneBytes, total: bytes, speed: speed, note: nil))
         return lines
     }
 
@@ -161,8 +167,9 @@ public struct ProgressBars: Sendable {
             return "\(title): \(files) files, \(ByteCount.text(bytes))\(here)\n"
         case .finished(let file, let bytes):
             return "\(clean(file)): \(ByteCount.text(bytes))\n"
-        case .retrying(let file, let reason, _):
-            return "\(clean(file)): \(clean(reason))\n"
+        case .retrying(let file, let reason, let delay):
+            let pause = Int((delay / .seconds(1)).rounded())
+            return "\(clean(file)): \(clean(reason))\(pause > 0 ? "; again in \(pause) s" : "")\n"
         case .completed(let model, let files, let bytes, let changed):
             return Self.closing(model, files, bytes, changed) + "\n"
         case .checking, .progress:
@@ -174,7 +181,8 @@ public struct ProgressBars: Sendable {
 
     private static func closing(_ model: String, _ files: Int, _ bytes: Int, _ changed: Bool) -> String {
         changed
-            ? "\(clean(model)): \(files) files, \(ByteCount.text(bytes))" : "\(clean(model)): already complete"
+            ? "\(clean(model)): \(files) files, \(ByteCount.text(bytes))"
+            : "\(clean(model)): already complete"
     }
 
     /// A bar of exactly `width` columns at most: name, bar, percent, bytes, speed and time left.

@@ -48,11 +48,15 @@ extension PullManifest {
         guard let status = try folder.status(FileName.manifest) else { return nil }
         let path = folder.path + "/" + FileName.manifest
         guard status.kind == .file else { throw .badManifest(path: path, reason: "it is not a regular file") }
-        guard status.size <= Self.sizeLimit else { throw .badManifest(path: path, reason: "\(status.size) bytes") }
+        guard status.size <= Self.sizeLimit else {
+            throw .badManifest(path: path, reason: "\(status.size) bytes")
+        }
         let file = try folder.file(FileName.manifest, write: false)
         var bytes = [UInt8](repeating: 0, count: status.size)
         let count: Result<Int, HubError> = bytes.withUnsafeMutableBytes { buffer in
-            do throws(HubError) { return .success(try file.read(into: buffer, at: 0)) } catch { return .failure(error) }
+            do throws(HubError) { return .success(try file.read(into: buffer, at: 0)) } catch {
+                return .failure(error)
+            }
         }
         try self.init(parsing: bytes[..<count.get()], path: path)
     }
@@ -86,9 +90,15 @@ extension PullManifest {
         var seen: Set<String> = []
         files = try (json["files"]?.arrayValue ?? []).map { entry in
             let path = try text(entry, "path")
-            if let fault = FileName.faultOfPath(path) { throw Fault(description: "\(quoted(path)): \(fault)") }
-            guard seen.insert(path).inserted else { throw Fault(description: "\(quoted(path)) stands there twice") }
-            guard let size = entry["size"]?.intValue, (0...HubListing.largestFile).contains(size) else { throw Fault(description: "\(quoted(path)): size") }
+            if let fault = FileName.faultOfPath(path) {
+                throw Fault(description: "\(quoted(path)): \(fault)")
+            }
+            guard seen.insert(path).inserted else {
+                throw Fault(description: "\(quoted(path)) stands there twice")
+            }
+            guard let size = entry["size"]?.intValue, (0...HubListing.largestFile).contains(size) else {
+                throw Fault(description: "\(quoted(path)): size")
+            }
             let sha256 = try text(entry, "sha256")
             guard sha256.utf8.count == 64, FileName.isHexadecimal(sha256) else {
                 throw Fault(description: "\(quoted(path)): sha256")
@@ -107,11 +117,13 @@ extension PullManifest {
     package var json: JSONValue {
         [
             "version": 1, "repository": .string(repository), "revision": .string(revision),
-            "commit": .string(commit), "endpoint": .string(endpoint), "pulled": .string(pulled.formatted(.iso8601)),
+            "commit": .string(commit), "endpoint": .string(endpoint),
+            "pulled": .string(pulled.formatted(.iso8601)),
             "files": .array(
                 files.map { file in
                     var object = JSONObject([
-                        ("path", .string(file.path)), ("size", .int(file.size)), ("sha256", .string(file.sha256)),
+                        ("path", .string(file.path)), ("size", .int(file.size)),
+                        ("sha256", .string(file.sha256)),
                         ("checked", .string(file.checked.rawValue)),
                     ])
                     if let git = file.gitBlob { object["git"] = .string(git) }
@@ -126,7 +138,9 @@ extension PullManifest {
         let file = try staging.file(FileName.manifest, write: true)
         try file.truncate(to: 0)
         let result: Result<Void, HubError> = text.withUnsafeBytes { bytes in
-            do throws(HubError) { return .success(try file.write(bytes, at: 0)) } catch { return .failure(error) }
+            do throws(HubError) { return .success(try file.write(bytes, at: 0)) } catch {
+                return .failure(error)
+            }
         }
         try result.get()
         try file.synchronize()

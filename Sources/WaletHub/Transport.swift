@@ -24,7 +24,8 @@ struct Reply: Sendable {
     /// A header that holds a size, at most 18 digits long.
     func integer(_ name: String) -> Int? {
         header(name).flatMap { text in
-            text.utf8.count <= 18 && text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+            text.utf8.count <= 18
+                && text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
                 ? Int(text) : nil
         }
     }
@@ -34,12 +35,24 @@ struct Reply: Sendable {
 struct Passing: Error {
     let error: @Sendable (_ attempts: Int) -> HubError
     var retryAfter: Duration?
+    /// Whether there never was a connection.
+    var isUnconnected = false
+
+    /// What happened, in a few words beside a file's name.
+    var reason: String {
+        switch error(1) {
+        case .unreachable(_, _, let reason), .badAnswer(_, let reason): reason
+        case .busy(_, let status, _, _), .refused(_, let status, _): "the server answered \(status)"
+        case let error: error.description
+        }
+    }
 }
 
 struct Transport: Sendable {
     let client: HTTPClient
     let hub: Hub
     let repository: String
+    private let rules: RedirectRules
 
     init(hub: Hub, repository: String, connections: Int) {
         var configuration = HTTPClient.Configuration()
@@ -54,6 +67,7 @@ struct Transport: Sendable {
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         self.hub = hub
         self.repository = repository
+        rules = RedirectRules(home: hub.endpoint.origin)
     }
 
     private static func amount(_ seconds: Double) -> TimeAmount { .nanoseconds(Int64(seconds * 1e9)) }
@@ -67,14 +81,12 @@ struct Transport: Sendable {
     func send(
         _ method: HTTPMethod, _ path: String, what: String, start: Int = 0, leavesHome: Bool = true
     ) async throws -> Reply {
-        let home = hub.endpoint.origin
         guard var url = URL(string: hub.endpoint.text + path) else {
             throw HubError.badAnswer(what: what, reason: "no address can be made of \(path)")
         }
-        var origin = home
         var isHome = true
         // Once away, the token stays away: whoever sent us there also chose where we come back to.
-        var mayAuthorize = mayAuthorize
+        var mayAuthorize = rules.maySendToken
         var redirects = 0
         while true {
             var request = HTTPClientRequest(url: url.absoluteString)
@@ -89,57 +101,29 @@ struct Transport: Sendable {
             do {
                 response = try await client.execute(request, timeout: Self.amount(hub.limits.responseSeconds))
             } catch {
-                throw passing(error, what: what, host: origin)
+                throw passing(error, what: what, host: Origin(url) ?? hub.endpoint.origin)
             }
             let reply = Reply(
-                status: Int(response.status.code), headers: response.headers, body: response.body, isHome: isHome,
+                status: Int(response.status.code), headers: response.headers, body: response.body,
+                isHome: isHome,
                 tokenSent: mayAuthorize && hub.token != nil)
             guard [301, 302, 303, 307, 308].contains(reply.status) else { return reply }
             guard let location = reply.header("Location") else {
-                throw HubError.badAnswer(what: what, reason: "a redirect (\(reply.status)) that names no place")
+                throw HubError.badAnswer(
+                    what: what, reason: "a redirect (\(reply.status)) that names no place")
             }
             redirects += 1
             guard redirects <= hub.limits.redirects else {
                 throw HubError.tooManyRedirects(what: what, limit: hub.limits.redirects)
             }
-            let (next, nextOrigin) = try target(location, of: url, from: origin, what: what)
-            if nextOrigin != home {
+            let (next, isNextHome) = try rules.destination(location, of: url, what: what)
+            if !isNextHome {
                 if !leavesHome { return reply }
                 isHome = false
                 mayAuthorize = false
             }
-            (url, origin) = (next, nextOrigin)
+            url = next
         }
-    }
-
-    /// Whether the endpoint may see the token: over TLS, or on this very machine.
-    var mayAuthorize: Bool {
-        hub.endpoint.origin.scheme == "https" || hub.endpoint.origin.isLoopback
-    }
-
-    /// Where a redirect leads, if it may be followed.
-    private func target(
-        _ location: String, of url: URL, from origin: Origin, what: String
-    ) throws(HubError) -> (URL, Origin) {
-        func refused(_ to: String, _ reason: String) -> HubError {
-            .unsafeRedirect(what: what, from: origin.description, to: clean(String(to.prefix(100))), reason: reason)
-        }
-        guard let next = URL(string: location, relativeTo: url)?.absoluteURL, let nextOrigin = Origin(next) else {
-            // Not the address itself: it may carry a signature.
-            throw refused("another address", "it is no http or https address")
-        }
-        guard next.user == nil, next.password == nil else {
-            throw refused(nextOrigin.description, "the address carries a user name")
-        }
-        if nextOrigin.scheme == "http" {
-            if origin.scheme == "https" {
-                throw refused("http://\(nextOrigin)", "it leaves TLS for plain http")
-            }
-            if hub.endpoint.origin.isLoopback, !nextOrigin.isLoopback {
-                throw refused("http://\(nextOrigin)", "it leaves this machine over plain http")
-            }
-        }
-        return (next, nextOrigin)
     }
 
     /// Sorts a fault of the connection.
@@ -147,17 +131,32 @@ struct Transport: Sendable {
         if Task.isCancelled || error is CancellationError { return CancellationError() }
         if error is HubError || error is Passing { return error }
         let reason = "\(host): \(Self.reason(error, hub.limits))"
-        return Passing { .unreachable(what: what, attempts: $0, reason: reason) }
+        return Passing(
+            error: { .unreachable(what: what, attempts: $0, reason: reason) },
+            isUnconnected: Self.isUnconnected(error))
+    }
+
+    private static func isUnconnected(_ error: any Error) -> Bool {
+        if let error = error as? IOError {
+            return [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode)
+        }
+        if let error = error as? HTTPClientError { return error == .connectTimeout }
+        return error is NIOConnectionError
     }
 
     private static func reason(_ error: any Error, _ limits: Hub.Limits) -> String {
         switch error {
         case let error as HTTPClientError where error == .connectTimeout: "no connection within the time"
         case let error as HTTPClientError where error == .readTimeout: "no byte for \(limits.idleSeconds) s"
-        case let error as HTTPClientError where error == .deadlineExceeded: "no answer within \(limits.responseSeconds) s"
-        case let error as HTTPClientError where error == .remoteConnectionClosed: "the server closed the connection"
-        case let error as NIOConnectionError where error.connectionErrors.isEmpty: "the host name is not known"
-        case let error as NIOConnectionError: "\(error.connectionErrors.first.map { "\($0.error)" } ?? "no connection")"
+        case let error as HTTPClientError where error == .deadlineExceeded:
+            "no answer within \(limits.responseSeconds) s"
+        case let error as HTTPClientError where error == .remoteConnectionClosed:
+            "the server closed the connection"
+        case let error as NIOConnectionError where error.connectionErrors.isEmpty:
+            "the host name is not known"
+        case let error as NIOConnectionError:
+            error.connectionErrors.first.map { Self.reason($0.error, limits) } ?? "no connection"
+        case let error as IOError: String(cString: strerror(error.errnoCode))
         default: String("\(error)".prefix(200))
         }
     }
@@ -176,21 +175,25 @@ struct Transport: Sendable {
             throw Passing(
                 error: {
                     .busy(
-                        what: what, status: status, attempts: $0, retryAfter: wait.map { Int($0.components.seconds) })
+                        what: what, status: status, attempts: $0,
+                        retryAfter: wait.map { Int($0.components.seconds) })
                 }, retryAfter: wait)
         case 401, 403, 404:
             // An address signed for us that ran out: the hub signs another.
             if !reply.isHome {
-                throw Passing { _ in .refused(what: what, status: status, message: "from the host it sent us to") }
+                throw Passing { _ in
+                    .refused(what: what, status: status, message: "from the host it sent us to")
+                }
             }
             let code = reply.header("X-Error-Code")
             if code == "RevisionNotFound" {
                 throw HubError.revisionNotFound(repository: repository, revision: revision)
             }
             if status != 404 {
-                let unsent = hub.token != nil && !mayAuthorize
+                let unsent = hub.token != nil && !rules.maySendToken
                 throw HubError.accessDenied(
-                    repository: repository, status: status, tokenSent: reply.tokenSent, gated: code == "GatedRepo",
+                    repository: repository, status: status, tokenSent: reply.tokenSent,
+                    gated: code == "GatedRepo",
                     note: unsent ? "The token was not sent: it would travel in the clear over http" : nil)
             }
             if let file { throw HubError.fileNotFound(repository: repository, file: file) }
@@ -200,24 +203,32 @@ struct Transport: Sendable {
         }
     }
 
-    /// Runs a request that brings all or nothing until it succeeds, as often as the policy allows.
-    func retrying<Value>(_ body: () async throws -> Value) async throws -> Value {
+    /// Runs a request that brings all or nothing until it succeeds, as often as the policy allows. A host that cannot be
+    /// reached at all is given up sooner: its name is more likely wrong than the network weak.
+    func retrying<Value>(
+        _ name: String, _ report: (PullEvent) -> Void, _ body: () async throws -> Value
+    ) async throws -> Value {
         var failures = 0
         while true {
             do {
                 return try await body()
             } catch let fault as Passing {
                 failures += 1
-                try await pause(fault, failures: failures)
+                if fault.isUnconnected, failures >= 3 { throw fault.error(failures) }
+                try await pause(fault, failures: failures, name, report)
             }
         }
     }
 
-    /// Waits as the policy and the server say.
+    /// Tells of a fault and waits as the policy and the server say.
     /// - Throws: the fault's error after the last attempt.
-    func pause(_ fault: Passing, failures: Int) async throws {
+    func pause(
+        _ fault: Passing, failures: Int, _ name: String, _ report: (PullEvent) -> Void
+    ) async throws {
         guard failures < hub.retry.attempts else { throw fault.error(failures) }
-        try await hub.retry.sleep(fault.retryAfter ?? hub.retry.delay(failures: failures))
+        let delay = fault.retryAfter ?? hub.retry.delay(failures: failures)
+        report(.retrying(file: name, reason: fault.reason, delay: delay))
+        try await hub.retry.sleep(delay)
     }
 }
 
@@ -257,7 +268,8 @@ extension String {
         for byte in utf8 {
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"),
+                UInt8(ascii: "."),
                 UInt8(ascii: "~"):
                 result.append(byte)
             case UInt8(ascii: "/") where keepingSlashes: result.append(byte)

@@ -4,7 +4,8 @@ import WaletHub
 
 @Suite struct EndpointTests {
     @Test(arguments: [
-        "", "huggingface.co", "ftp://huggingface.co", "https://", "https:///x", "https://u:p@host", "https://u@host",
+        "", "huggingface.co", "ftp://huggingface.co", "https://", "https:///x", "https://u:p@host",
+        "https://u@host",
         "https://host?x=1", "https://host#x", "https://host/a/../b", "https://ho st", "https://host\r\nX: y",
         "file:///etc", "https://host:99999", "https://hôst",
     ])
@@ -42,7 +43,54 @@ import WaletHub
         #expect(try Hub(environment: ["HF_HOME": folder.url.path]).token == Hub.Token("hf_file"))
         #expect(try Hub(environment: ["HF_TOKEN": "hf_a", "HF_TOKEN_PATH": path]).token == Hub.Token("hf_a"))
         #expect(try Hub(environment: home.merging(["WALET_OFFLINE": "0"]) { $1 }).offline == nil)
-        #expect(throws: HubError.badToken(source: "HF_TOKEN")) { try Hub(environment: ["HF_TOKEN": "hf a\r\nX: y"]) }
+        #expect(throws: HubError.badToken(source: "HF_TOKEN")) {
+            try Hub(environment: ["HF_TOKEN": "hf a\r\nX: y"])
+        }
         #expect(throws: HubError.self) { try Hub(environment: ["HF_ENDPOINT": "nonsense"]) }
+    }
+
+    @Test(arguments: [
+        ("https://hub.example", "https://cdn.example/x?a=b", true, false),
+        ("https://hub.example", "/relative", true, true),
+        ("https://hub.example", "https://HUB.example:443/x", true, true),
+        ("https://hub.example", "https://hub.example:8443/x", true, false),
+        ("https://hub.example", "https://hub.example.evil.example/x", true, false),
+        ("https://hub.example", "http://hub.example/x", false, false),
+        ("https://hub.example", "http://127.0.0.1/x", false, false),
+        ("https://hub.example", "//cdn.example/x", true, false),
+        ("https://hub.example", "https://hub.example@evil.example/x", false, false),
+        ("https://hub.example", "file:///etc/passwd", false, false),
+        ("https://hub.example", "data:,x", false, false),
+        ("http://127.0.0.1:8080", "https://cdn.example/x", true, false),
+        ("http://127.0.0.1:8080", "http://localhost:9/x", true, false),
+        ("http://127.0.0.1:8080", "http://10.0.0.1/x", false, false),
+        ("http://127.0.0.1:8080", "http://127.0.0.1.evil.example/x", false, false),
+        ("http://mirror.example", "http://store.example/x", true, false),
+        ("http://mirror.example", "https://mirror.example/x", true, false),
+    ])
+    func redirectsFollowTheRules(_ endpoint: String, _ location: String, _ allowed: Bool, _ isHome: Bool)
+        throws
+    {
+        let rules = RedirectRules(endpoint: try Hub.Endpoint(endpoint))
+        let url = try #require(URL(string: endpoint + "/owner/model/resolve/main/x"))
+        do throws(HubError) {
+            let destination = try rules.destination(location, of: url, what: "x")
+            #expect(allowed)
+            #expect(destination.isHome == isHome)
+        } catch {
+            #expect(!allowed)
+        }
+    }
+
+    @Test func theTokenDoesNotTravelInTheClear() throws {
+        #expect(RedirectRules(endpoint: .huggingFace).maySendToken)
+        for address in ["http://127.0.0.1:1", "http://localhost", "http://[::1]:80", "https://10.0.0.1"] {
+            #expect(RedirectRules(endpoint: try Hub.Endpoint(address)).maySendToken)
+        }
+        for address in [
+            "http://10.0.0.1", "http://127.0.0.1.example", "http://mirror.example", "http://127.1",
+        ] {
+            #expect(!RedirectRules(endpoint: try Hub.Endpoint(address)).maySendToken)
+        }
     }
 }

@@ -96,7 +96,8 @@ final class FakeHub: Sendable {
                     "rfilename": .string(file.path), "size": .int(file.content.count),
                     "blobId": .string(gitBlob(Array("pointer".utf8))),
                     "lfs": [
-                        "sha256": .string(sha256(file.content)), "size": .int(file.content.count), "pointerSize": 134,
+                        "sha256": .string(sha256(file.content)), "size": .int(file.content.count),
+                        "pointerSize": 134,
                     ],
                 ]
             }
@@ -120,7 +121,8 @@ final class FakeHub: Sendable {
         if target.hasPrefix("/api/models/\(repository)/revision/") {
             return box.state.withLock { state in
                 if !state.listing.isEmpty { return state.listing.removeFirst() }
-                let json = state.json ?? listing(state.files, commit: state.commit, tellsHashes: state.tellsHashes)
+                let json =
+                    state.json ?? listing(state.files, commit: state.commit, tellsHashes: state.tellsHashes)
                 return TestServer.answer(
                     "200 OK", [("Content-Type", "application/json")], Array(json.text().utf8))
             }
@@ -140,20 +142,23 @@ final class FakeHub: Sendable {
             ]
             return TestServer.answer("302 Found", head)
         }
-        return Self.file(request, path, box)
+        return Self.file(request, path, box, [("X-Repo-Commit", commit)])
     }
 
-    private static func file(_ request: TestServer.Request, _ path: String, _ box: Box) -> [TestServer.Step] {
+    private static func file(
+        _ request: TestServer.Request, _ path: String, _ box: Box, _ more: [(String, String)] = []
+    ) -> [TestServer.Step] {
         let (found, fault) = box.state.withLock { state -> (File?, Fault?) in
             let name = path.removingPercentEncoding ?? path
-            let fault = request.method == "GET" && state.faults[name]?.isEmpty == false
+            let fault =
+                request.method == "GET" && state.faults[name]?.isEmpty == false
                 ? state.faults[name]?.removeFirst() : nil
             return (state.files.first { $0.path == name }, fault)
         }
         guard let file = found else { return TestServer.answer("404 Not Found") }
         var start = request.start ?? 0
         var content = file.content
-        var headers = [("ETag", "\"\(gitBlob(content))\""), ("Accept-Ranges", "bytes")]
+        var headers = [("ETag", "\"\(gitBlob(content))\""), ("Accept-Ranges", "bytes")] + more
         if start >= content.count, start > 0 { return TestServer.answer("416 Range Not Satisfiable") }
         var isPartial = request.start != nil
         switch fault {
@@ -185,7 +190,11 @@ final class FakeHub: Sendable {
         case .chunkedOff(let count):
             let sent = count < 0 ? Array(body.dropLast(-count)) : body + [UInt8](repeating: 0, count: count)
             let head = TestServer.head(status, headers + [("Transfer-Encoding", "chunked")])
-            return [.bytes(head + Array("\(String(sent.count, radix: 16))\r\n".utf8) + sent + Array("\r\n0\r\n\r\n".utf8))]
+            return [
+                .bytes(
+                    head + Array("\(String(sent.count, radix: 16))\r\n".utf8) + sent
+                        + Array("\r\n0\r\n\r\n".utf8))
+            ]
         case .slow(let seconds):
             return [.wait(seconds)] + TestServer.answer(status, headers, body)
         default:
@@ -226,7 +235,9 @@ final class TemporaryFolder: Sendable {
         try Data(bytes).write(to: file)
     }
 
-    func read(_ path: String) throws -> [UInt8] { Array(try Data(contentsOf: url.appendingPathComponent(path))) }
+    func read(_ path: String) throws -> [UInt8] {
+        Array(try Data(contentsOf: url.appendingPathComponent(path)))
+    }
 
     func exists(_ path: String) -> Bool {
         FileManager.default.fileExists(atPath: url.appendingPathComponent(path).path)
@@ -247,9 +258,9 @@ func testHub(_ address: String, token: String? = nil, record: Record = Record())
     var hub = Hub(
         endpoint: try Hub.Endpoint(address), token: try token.map { try Hub.Token($0) }, offline: nil)
     hub.retry.sleep = { record.add($0) }
-    hub.limits.connectSeconds = 2
-    hub.limits.responseSeconds = 5
-    hub.limits.idleSeconds = 0.5
+    hub.limits.connectSeconds = 10
+    hub.limits.responseSeconds = 20
+    hub.limits.idleSeconds = 20
     return hub
 }
 

@@ -22,7 +22,8 @@ import WaletJSON
 
     private func error(files: [JSONValue], include: [String] = []) async throws -> HubError? {
         let json: JSONValue = ["sha": .string(FakeHub.commit), "siblings": .array(files)]
-        return try await error(listing: TestServer.answer("200 OK", [], Array(json.text().utf8)), include: include)
+        return try await error(
+            listing: TestServer.answer("200 OK", [], Array(json.text().utf8)), include: include)
     }
 
     private func file(_ name: String, _ size: JSONValue = 3) -> JSONValue {
@@ -30,13 +31,16 @@ import WaletJSON
     }
 
     @Test(arguments: [
-        "../x.safetensors", "a/../../x.safetensors", "/etc/x.safetensors", "//x.safetensors", "a//b.safetensors",
-        "./x.safetensors", "..", ".", "", "x\u{0}.safetensors", "a/", "..\\x.safetensors", "a\\..\\..\\x.safetensors",
+        "../x.safetensors", "a/../../x.safetensors", "/etc/x.safetensors", "//x.safetensors",
+        "a//b.safetensors",
+        "./x.safetensors", "..", ".", "", "x\u{0}.safetensors", "a/", "..\\x.safetensors",
+        "a\\..\\..\\x.safetensors",
         "C:\\x.safetensors", "%2e%2e/x.safetensors", "%2E%2e%2fx.safetensors", "..%2fx.safetensors",
         "%5c..%5cx.safetensors", "x%00.safetensors", "%252e%252e/x.safetensors", "x\n.safetensors",
         "x\u{1B}[2J.safetensors", "x\u{202E}.safetensors", "x\u{7F}.safetensors", "x\u{85}.safetensors",
         ".walet-manifest.json", ".WALET-Manifest.JSON", ".incomplete/x.safetensors", ".Incomplete",
-        String(repeating: "a", count: 250) + ".safetensors", String(repeating: "a/", count: 20) + "x.safetensors",
+        String(repeating: "a", count: 250) + ".safetensors",
+        String(repeating: "a/", count: 20) + "x.safetensors",
         String(repeating: "abcdefgh/", count: 130) + "x.safetensors",
     ])
     func refusesTheName(_ name: String) async throws {
@@ -51,11 +55,15 @@ import WaletJSON
     }
 
     @Test func oddButHonestNamesAreTaken() async throws {
-        let names = ["größe 1.json", "a b+c&d=e#f?.json", "deep/er/x..y.json", "...json", "100%.json", "模型.json", "~/x.json"]
+        let names = [
+            "größe 1.json", "a b+c&d=e#f?.json", "deep/er/x..y.json", "...json", "100%.json", "模型.json",
+            "~/x.json",
+        ]
         let hub = try await FakeHub(
             names.enumerated().map { .init(path: $1, content: [UInt8($0)], isLFS: $0 % 2 == 0) })
         let folder = try TemporaryFolder()
-        let model = try await testHub(hub.address).pull(FakeHub.repository, include: ["*"], into: folder.store)
+        let model = try await testHub(hub.address).pull(
+            FakeHub.repository, include: ["*"], into: folder.store)
         #expect(model.fileCount == names.count)
         for (index, name) in names.enumerated() {
             #expect(try folder.read("models/owner/model/" + name) == [UInt8(index)])
@@ -66,7 +74,8 @@ import WaletJSON
 
     @Test func refusesNamesThatAreOneOnDisk() async throws {
         let pairs = [
-            ("a.json", "A.json"), ("a", "a/b.json"), ("A/b.json", "a"), ("caf\u{E9}.json", "cafe\u{301}.json"),
+            ("a.json", "A.json"), ("a", "a/b.json"), ("A/b.json", "a"),
+            ("caf\u{E9}.json", "cafe\u{301}.json"),
         ]
         for (first, second) in pairs {
             let error = try await error(files: [file(first), file(second)], include: ["*"])
@@ -85,15 +94,20 @@ import WaletJSON
 
     @Test(arguments: [
         #"{"rfilename":"a.json","size":-1}"#, #"{"rfilename":"a.json","size":1e300}"#,
-        #"{"rfilename":"a.json","size":9223372036854775807}"#, #"{"rfilename":"a.json","size":17592186044417}"#, #"{"rfilename":"a.json","size":1.5}"#,
-        #"{"rfilename":"a.json","size":"3"}"#, #"{"rfilename":"a.json","size":3,"lfs":{"size":4,"sha256":null}}"#,
-        #"{"rfilename":"a.json","size":3,"lfs":{"size":-4}}"#, #"{"rfilename":"a.json","size":3,"blobId":"xyz"}"#,
+        #"{"rfilename":"a.json","size":9223372036854775807}"#,
+        #"{"rfilename":"a.json","size":17592186044417}"#, #"{"rfilename":"a.json","size":1.5}"#,
+        #"{"rfilename":"a.json","size":"3"}"#,
+        #"{"rfilename":"a.json","size":3,"lfs":{"size":4,"sha256":null}}"#,
+        #"{"rfilename":"a.json","size":3,"lfs":{"size":-4}}"#,
+        #"{"rfilename":"a.json","size":3,"blobId":"xyz"}"#,
         #"{"rfilename":"a.json","size":3,"lfs":{"sha256":"../../../../etc/passwd"}}"#,
-        #"{"rfilename":"a.json","size":3,"blobId":7}"#, #"{"size":3}"#, #"{"rfilename":7}"#, "7", "null", "[]",
+        #"{"rfilename":"a.json","size":3,"blobId":7}"#, #"{"size":3}"#, #"{"rfilename":7}"#, "7", "null",
+        "[]",
     ])
     func refusesTheEntry(_ entry: String) async throws {
         let text = #"{"sha":"\#(FakeHub.commit)","siblings":[\#(entry)]}"#
-        let error = try await error(listing: TestServer.answer("200 OK", [], Array(text.utf8)), include: ["*"])
+        let error = try await error(
+            listing: TestServer.answer("200 OK", [], Array(text.utf8)), include: ["*"])
         guard case .badAnswer? = error else {
             Issue.record("\(entry): \(String(describing: error))")
             return
@@ -102,7 +116,8 @@ import WaletJSON
 
     @Test(arguments: [
         "", "[]", "{}", "null", "<html>", #"{"siblings":{}}"#, #"{"siblings":[],"siblings":[]}"#,
-        #"{"sha":"../..","siblings":[]}"#, #"{"sha":"main","siblings":[]}"#, #"{"siblings":[{"rfilename":"\ud800"}]}"#,
+        #"{"sha":"../..","siblings":[]}"#, #"{"sha":"main","siblings":[]}"#,
+        #"{"siblings":[{"rfilename":"\ud800"}]}"#,
         String(repeating: "[", count: 100_000),
     ])
     func refusesTheAnswer(_ text: String) async throws {
@@ -151,7 +166,8 @@ import WaletJSON
     }
 
     @Test(arguments: [
-        "", "..", "../x", "a/../b", "/a", "a/", "a//b", "a/b/c", "a\u{0}/b", "a\\b", "%2e%2e/x", "a b/c", "-a/b",
+        "", "..", "../x", "a/../b", "/a", "a/", "a//b", "a/b/c", "a\u{0}/b", "a\\b", "%2e%2e/x", "a b/c",
+        "-a/b",
         "a/.hidden", "a/b.", "a/b--c", "größe/x", "owner/name?x=1", "owner/name#x", "owner/na\nme",
         String(repeating: "a", count: 97) + "/b",
     ])
@@ -171,14 +187,16 @@ import WaletJSON
     func refusesTheRevision(_ revision: String) async throws {
         let folder = try TemporaryFolder()
         let error = await hubError {
-            try await testHub("http://127.0.0.1:1").pull(FakeHub.repository, revision: revision, into: folder.store)
+            try await testHub("http://127.0.0.1:1").pull(
+                FakeHub.repository, revision: revision, into: folder.store)
         }
         #expect(error == .badRevision(revision))
     }
 
     @Test func theStandardChoiceLeavesSecondCopiesOut() async throws {
         let names = [
-            ".gitattributes", "LICENSE", "README.md", "additional_chat_templates/tools.jinja", "chat_template.jinja",
+            ".gitattributes", "LICENSE", "README.md", "additional_chat_templates/tools.jinja",
+            "chat_template.jinja",
             "config.json", "consolidated-00001-of-00002.safetensors", "generation_config.json", "merges.txt",
             "metal/model.bin", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
             "model.onnx", "model.safetensors.index.json", "modeling_tiny.py", "onnx/config.json",
@@ -191,20 +209,26 @@ import WaletJSON
         let found = try await folder.store.verify("owner/model").files.map(\.path)
         #expect(
             found == [
-                "LICENSE", "README.md", "additional_chat_templates/tools.jinja", "chat_template.jinja", "config.json",
-                "generation_config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+                "LICENSE", "README.md", "additional_chat_templates/tools.jinja", "chat_template.jinja",
+                "config.json",
+                "generation_config.json", "model-00001-of-00002.safetensors",
+                "model-00002-of-00002.safetensors",
                 "model.safetensors.index.json", "tiktoken.model", "tokenizer.json",
             ])
         await hub.stop()
     }
 
     @Test func oneGGUFInPartsIsTakenUnasked() async throws {
-        let names = ["Q4/tiny-00001-of-00003.gguf", "Q4/tiny-00002-of-00003.gguf", "Q4/tiny-00003-of-00003.gguf", "config.json"]
+        let names = [
+            "Q4/tiny-00001-of-00003.gguf", "Q4/tiny-00002-of-00003.gguf", "Q4/tiny-00003-of-00003.gguf",
+            "config.json",
+        ]
         let hub = try await FakeHub(names.map { .init(path: $0, content: Array($0.utf8), isLFS: true) })
         let folder = try TemporaryFolder()
         let model = try await testHub(hub.address).pull(FakeHub.repository, into: folder.store)
         #expect(model.fileCount == 4)
-        #expect(try folder.store.resolve("owner/model")?.path.hasSuffix("Q4/tiny-00001-of-00003.gguf") == true)
+        #expect(
+            try folder.store.resolve("owner/model")?.path.hasSuffix("Q4/tiny-00001-of-00003.gguf") == true)
         #expect(try folder.store.list().map(\.name) == ["owner/model"])
         await hub.stop()
     }
@@ -215,9 +239,11 @@ import WaletJSON
     }
 
     @Test(arguments: [
-        ("*.gguf", "a/b.gguf", true), ("*Q4_K_M*", "tiny-Q4_K_M.gguf", true), ("*Q4_K_M*", "tiny-q4_k_m.gguf", false),
+        ("*.gguf", "a/b.gguf", true), ("*Q4_K_M*", "tiny-Q4_K_M.gguf", true),
+        ("*Q4_K_M*", "tiny-q4_k_m.gguf", false),
         ("folder/", "folder/x", true), ("a?c", "abc", true), ("a?c", "ac", false), ("[a-c]x", "bx", true),
-        ("[!a-c]x", "bx", false), ("[]]x", "]x", true), ("[ab", "[ab", true), ("", "", true), ("", "x", false),
+        ("[!a-c]x", "bx", false), ("[]]x", "]x", true), ("[ab", "[ab", true), ("", "", true),
+        ("", "x", false),
         ("a*b*c", "a-b-b-c", true), ("a*b*c", "a-b-b-d", false), ("**", "x/y", true), ("x", "xx", false),
     ])
     func patternsMatchAsFnmatchDoes(_ pattern: String, _ name: String, _ expected: Bool) {

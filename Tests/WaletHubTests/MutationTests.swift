@@ -6,8 +6,10 @@ import WaletJSON
 @Suite(.timeLimit(.minutes(2))) struct MutationTests {
     /// Changes one to four things in a document: a byte, a run of bytes, a piece that is copied elsewhere, or the end.
     private func mutate(_ bytes: [UInt8], _ generator: inout some RandomNumberGenerator) -> [UInt8] {
-        let spices: [[UInt8]] = ["..", "/", "\\u0000", "-", "e308", "99999999999999999999", "null", "{", "[", "\"", "%2e"]
-            .map { Array($0.utf8) }
+        let spices: [[UInt8]] = [
+            "..", "/", "\\u0000", "-", "e308", "99999999999999999999", "null", "{", "[", "\"", "%2e",
+        ]
+        .map { Array($0.utf8) }
         var bytes = bytes
         for _ in 0..<Int.random(in: 1...4, using: &generator) where !bytes.isEmpty {
             let index = Int.random(in: 0..<bytes.count, using: &generator)
@@ -15,7 +17,9 @@ import WaletJSON
             switch Int.random(in: 0..<5, using: &generator) {
             case 0: bytes[index] = UInt8.random(in: 0...255, using: &generator)
             case 1: bytes.removeSubrange(index..<end)
-            case 2: bytes.insert(contentsOf: bytes[index..<end], at: Int.random(in: 0...bytes.count, using: &generator))
+            case 2:
+                bytes.insert(
+                    contentsOf: bytes[index..<end], at: Int.random(in: 0...bytes.count, using: &generator))
             case 3: bytes.insert(contentsOf: spices.randomElement(using: &generator) ?? [], at: index)
             default: bytes.removeSubrange(index...)
             }
@@ -37,7 +41,8 @@ import WaletJSON
     @Test func twentyThousandDamagedLists() throws {
         let json = FakeHub.listing(
             [
-                .init(path: "config.json", content: [1]), .init(path: "a/model.safetensors", content: [2], isLFS: true),
+                .init(path: "config.json", content: [1]),
+                .init(path: "a/model.safetensors", content: [2], isLFS: true),
                 .init(path: "größe.txt", content: []),
             ], commit: FakeHub.commit, tellsHashes: true)
         let good = Array(json.text().utf8)
@@ -46,7 +51,8 @@ import WaletJSON
         for _ in 0..<20_000 {
             let bytes = mutate(good, &generator)
             do throws(HubError) {
-                let listing = try HubListing(parsing: bytes, repository: "a/b", revision: "main", limits: .init())
+                let listing = try HubListing(
+                    parsing: bytes, repository: "a/b", revision: "main", limits: .init())
                 try HubListing.check(listing.files)
                 accepted += 1
                 for file in listing.files {

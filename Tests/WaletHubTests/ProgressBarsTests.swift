@@ -46,7 +46,9 @@ import WaletHub
         #expect(
             bars.draw(progress("a", 600_000_000, 1_000_000_000), at: 6)
                 == "owner/model at 0123456789ab: 60%, 600 MB of 1.0 GB, 100.0 MB/s, 0:04 left\n")
-        #expect(bars.draw(.retrying(file: "a", reason: "it\u{1B}[2J broke", delay: .zero), at: 6.1) == "a: it\u{FFFD}[2J broke\n")
+        #expect(
+            bars.draw(.retrying(file: "a", reason: "it\u{1B}[2J broke", delay: .zero), at: 6.1)
+                == "a: it\u{FFFD}[2J broke\n")
         #expect(bars.draw(.finished(file: "a", bytes: 1_000_000_000), at: 7) == "a: 1.0 GB\n")
         let end = PullEvent.completed(model: "owner/model", files: 3, bytes: 1, changed: false)
         #expect(bars.draw(end, at: 8) == "owner/model: already complete\n")
@@ -64,9 +66,12 @@ import WaletHub
         var bars = ProgressBars(width: width, isTerminal: true)
         bars.take(plan, at: 0)
         bars.take(progress(String(repeating: "long", count: 60), 1, 3_000_000_000_000_000, 1), at: 1)
-        bars.take(.progress(.init(file: "unknown", bytesDone: 5, bytesTotal: nil, bytesPerSecond: .infinity)), at: 2)
+        bars.take(
+            .progress(.init(file: "unknown", bytesDone: 5, bytesTotal: nil, bytesPerSecond: .infinity)), at: 2
+        )
         bars.take(.progress(.init(file: "odd", bytesDone: 50, bytesTotal: 0, bytesPerSecond: .nan)), at: 2)
-        bars.take(.retrying(file: "bad", reason: String(repeating: "reason ", count: 50), delay: .zero), at: 3)
+        bars.take(
+            .retrying(file: "bad", reason: String(repeating: "reason ", count: 50), delay: .zero), at: 3)
         #expect(bars.lines().count == 5)
         #expect(bars.lines().allSatisfy { $0.count <= max(width, 20) })
     }

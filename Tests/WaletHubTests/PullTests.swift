@@ -18,7 +18,9 @@ import WaletJSON
 
     @Test func pullsWhatTheModelNeedsAndWritesAManifest() async throws {
         let (hub, folder, record) = (try await FakeHub(Self.files), try TemporaryFolder(), Record())
-        let model = try await testHub(hub.address).pull(FakeHub.repository, into: folder.store) { record.add($0) }
+        let model = try await testHub(hub.address).pull(FakeHub.repository, into: folder.store) {
+            record.add($0)
+        }
         #expect(model.name == "owner/model")
         #expect(model.kind == .safetensors)
         #expect(model.revision == FakeHub.commit)
@@ -215,8 +217,39 @@ import WaletJSON
     @Test func aServerThatHangsIsLeftAfterTheIdleTime() async throws {
         let (hub, folder) = (try await FakeHub(Self.files), try TemporaryFolder())
         hub.fail("model.safetensors", .hangAfter(200_000))
-        try await testHub(hub.address).pull(FakeHub.repository, into: folder.store)
-        #expect(hub.cdn.requests.map(\.start) == [nil, 200_000])
+        var client = try testHub(hub.address)
+        client.limits.idleSeconds = 1
+        try await client.pull(FakeHub.repository, into: folder.store)
+        #expect(hub.cdn.requests.first { $0.start != nil }?.start == 200_000)
+        #expect(try folder.read(Self.model + "model.safetensors") == Self.weights)
+        await hub.stop()
+    }
+
+    @Test func aHubThatCannotBeReachedIsGivenUpSoon() async throws {
+        let (server, folder, record) = (try await TestServer { _ in [] }, try TemporaryFolder(), Record())
+        await server.stop()
+        let error = await hubError {
+            try await testHub(server.address, record: record).pull(FakeHub.repository, into: folder.store) {
+                record.add($0)
+            }
+        }
+        guard case .unreachable(_, attempts: 3, let reason)? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(reason.hasPrefix("127.0.0.1:\(server.port): Connection refused"))
+        #expect(record.delays.count == 2)
+        #expect(record.events.count == 2)
+    }
+
+    @Test func aPlainPullKeepsWhatAnIncludeBrought() async throws {
+        let (hub, folder) = (try await FakeHub(Self.files), try TemporaryFolder())
+        let client = try testHub(hub.address)
+        try await client.pull(FakeHub.repository, include: ["*"], exclude: ["*.bin"], into: folder.store)
+        let model = try await client.pull(FakeHub.repository, into: folder.store)
+        #expect(model.fileCount == 5)
+        #expect(folder.exists(Self.model + "original/params.json"))
+        #expect(try await folder.store.verify("owner/model").isIntact)
         await hub.stop()
     }
 
@@ -240,7 +273,8 @@ import WaletJSON
         let (hub, folder) = (try await FakeHub(Self.files), try TemporaryFolder())
         let home = hub.server.port
         let foreign = try await TestServer { _ in
-            TestServer.answer("302 Found", [("Location", "http://127.0.0.1:\(home)/owner/model/resolve/x/README.md")])
+            TestServer.answer(
+                "302 Found", [("Location", "http://127.0.0.1:\(home)/owner/model/resolve/x/README.md")])
         }
         hub.fail("config.json", .redirect("\(foreign.address)/elsewhere"))
         _ = await hubError {
@@ -302,7 +336,8 @@ import WaletJSON
                 repeating: .redirect("/owner/model/resolve/main/config.json"), count: 100)
         }
         let error = await hubError {
-            try await testHub(hub.address).pull(FakeHub.repository, include: ["config.json"], into: folder.store)
+            try await testHub(hub.address).pull(
+                FakeHub.repository, include: ["config.json"], into: folder.store)
         }
         guard case .tooManyRedirects(_, limit: 10)? = error else {
             Issue.record("\(String(describing: error))")
@@ -327,7 +362,9 @@ import WaletJSON
         #expect(
             missing
                 == .repositoryNotFound(repository: "owner/other", endpoint: "127.0.0.1:\(hub.server.port)"))
-        hub.change { $0.listing = [TestServer.answer("404 Not Found", [("X-Error-Code", "RevisionNotFound")])] }
+        hub.change {
+            $0.listing = [TestServer.answer("404 Not Found", [("X-Error-Code", "RevisionNotFound")])]
+        }
         let revision = await hubError {
             try await client.pull(FakeHub.repository, revision: "v9", into: folder.store)
         }
@@ -352,7 +389,8 @@ import WaletJSON
         let pull = Task { [client] in
             try await client.pull(FakeHub.repository, into: folder.store) { record.add($0) }
         }
-        let part = Self.model + ".incomplete/model.safetensors.\(FakeHub.sha256(Self.weights).prefix(16)).part"
+        let part =
+            Self.model + ".incomplete/model.safetensors.\(FakeHub.sha256(Self.weights).prefix(16)).part"
         let deadline = ContinuousClock.now + .seconds(10)
         while (try? folder.read(part).count) != 200_000, ContinuousClock.now < deadline {
             try await Task.sleep(for: .milliseconds(5))
@@ -374,10 +412,12 @@ import WaletJSON
         let digits = FakeHub.sha256(Self.weights).prefix(16)
         // As after a loss of power: the length is right, the bytes are not.
         try folder.write(
-            Self.model + ".incomplete/model.safetensors.\(digits).part", [UInt8](repeating: 0, count: 300_000))
+            Self.model + ".incomplete/model.safetensors.\(digits).part", [UInt8](repeating: 0, count: 300_000)
+        )
         // A part longer than the file, and one of another content.
         let git = FakeHub.gitBlob(Array(#"{"model_type":"tiny"}"#.utf8)).prefix(16)
-        try folder.write(Self.model + ".incomplete/config.json.\(git).part", [UInt8](repeating: 1, count: 500))
+        try folder.write(
+            Self.model + ".incomplete/config.json.\(git).part", [UInt8](repeating: 1, count: 500))
         try folder.write(Self.model + ".incomplete/README.md.0000000000000000.part", [1])
         try await testHub(hub.address).pull(FakeHub.repository, into: folder.store)
         #expect(try await folder.store.verify("owner/model").isIntact)
@@ -399,7 +439,8 @@ import WaletJSON
     @Test func fetchesSeveralFilesAtOnce() async throws {
         let shards = (1...8).map { index in
             FakeHub.File(
-                path: "model-0000\(index)-of-00008.safetensors", content: sampleBytes(1000, seed: UInt64(index)),
+                path: "model-0000\(index)-of-00008.safetensors",
+                content: sampleBytes(1000, seed: UInt64(index)),
                 isLFS: true)
         }
         let (hub, folder) = (try await FakeHub(shards), try TemporaryFolder())
@@ -496,12 +537,17 @@ import WaletJSON
         let model = try await client.pull(FakeHub.repository, include: ["*Q8_0*"], into: folder.store)
         #expect(model.kind == .gguf)
         #expect(model.fileCount == 2)
-        #expect(throws: HubError.severalModels(name: "owner/model", choices: ["tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf"])) {
+        #expect(
+            throws: HubError.severalModels(
+                name: "owner/model", choices: ["tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf"])
+        ) {
             try folder.store.resolve("owner/model")
         }
         #expect(try folder.store.resolve("owner/model/tiny-Q8_0.gguf") != nil)
         #expect(try await folder.store.verify("owner/model").files.count == 2)
-        let none = await hubError { try await client.pull(FakeHub.repository, include: ["*Q2*"], into: folder.store) }
+        let none = await hubError {
+            try await client.pull(FakeHub.repository, include: ["*Q2*"], into: folder.store)
+        }
         guard case .nothingSelected? = none else {
             Issue.record("\(String(describing: none))")
             return
@@ -510,7 +556,10 @@ import WaletJSON
     }
 
     @Test func writesThroughNoSymbolicLink() async throws {
-        for link in ["models/owner", "models/owner/model", "models/owner/model/config.json", "models/owner/model/.incomplete"] {
+        for link in [
+            "models/owner", "models/owner/model", "models/owner/model/config.json",
+            "models/owner/model/.incomplete",
+        ] {
             let (hub, folder) = (try await FakeHub(Self.files), try TemporaryFolder())
             let outside = folder.url.appendingPathComponent("outside")
             try FileManager.default.createDirectory(at: outside, withIntermediateDirectories: true)

@@ -15,7 +15,9 @@ final class TestServer: Sendable {
 
         /// The first byte of a `Range: bytes=N-`.
         var start: Int? {
-            guard let range = headers["range"], range.hasPrefix("bytes="), range.hasSuffix("-") else { return nil }
+            guard let range = headers["range"], range.hasPrefix("bytes="), range.hasSuffix("-") else {
+                return nil
+            }
             return Int(range.dropFirst(6).dropLast())
         }
     }
@@ -119,7 +121,9 @@ final class TestServer: Sendable {
         private func take() -> Request? {
             let end = Array("\r\n\r\n".utf8)
             guard received.count >= end.count,
-                let index = (0...received.count - end.count).first(where: { received[$0..<$0 + 4].elementsEqual(end) })
+                let index = (0...received.count - end.count).first(where: {
+                    received[$0..<$0 + 4].elementsEqual(end)
+                })
             else { return nil }
             let text = String(decoding: received[..<index], as: UTF8.self)
             received.removeFirst(index + 4)
@@ -152,7 +156,9 @@ final class TestServer: Sendable {
                     bound.value.0.run([.repeating(bytes, times - 1)] + rest, bound.value.1)
                 }
             case .wait(let seconds):
-                loop.scheduleTask(in: .nanoseconds(Int64(seconds * 1e9))) { bound.value.0.run(rest, bound.value.1) }
+                loop.scheduleTask(in: .nanoseconds(Int64(seconds * 1e9))) {
+                    bound.value.0.run(rest, bound.value.1)
+                }
             case .close:
                 finish()
                 context.close(promise: nil)
