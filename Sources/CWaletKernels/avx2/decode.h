@@ -98,34 +98,40 @@ AVX2 void k_scales(const uint8_t *b, float scales[8], float minima[8]) {
     vec_store(minima, _mm256_mul_ps(broadcast_f16(b + 2), mn));
 }
 
-// The rounding that compressed-tensors has: to the type of the scale.
-AVX2 __m256 round_product(__m256 product, int32_t scale_packing) {
-    if (scale_packing == WK_BF16) {
-        __m256i bits = _mm256_castps_si256(product);
-        __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-        bits = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-        return _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32((int)0xffff0000)));
+// Integers of up to 8 bits times a scale, rounded to the type of the scale as compressed-tensors does.
+AVX2 void scaled_integers(__m128i bytes, float scale, int32_t scale_packing, __m256 out[2]) {
+    __m256 s = _mm256_set1_ps(scale);
+    floats_of_i8(bytes, out);
+    if (scale_packing == WK_BF16 && wk_bf16_split_fits(scale)) {
+        __m256 split = _mm256_mul_ps(s, _mm256_set1_ps(65537));
+        for (int i = 0; i < 2; i++) {
+            __m256 g = _mm256_mul_ps(out[i], split);
+            out[i] = _mm256_sub_ps(g, _mm256_fnmadd_ps(out[i], s, g));
+        }
+        return;
     }
-    if (scale_packing == WK_F16) {
-        return _mm256_cvtph_ps(_mm256_cvtps_ph(product, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    for (int i = 0; i < 2; i++) {
+        out[i] = _mm256_mul_ps(out[i], s);
+        if (scale_packing == WK_BF16) {
+            __m256i bits = _mm256_castps_si256(out[i]);
+            __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+            bits = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+            out[i] = _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32((int)0xffff0000)));
+        } else if (scale_packing == WK_F16) {
+            out[i] = _mm256_cvtph_ps(_mm256_cvtps_ph(out[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+        }
     }
-    return product;
-}
-
-AVX2 void rounded_i8(__m256 scale, int32_t scale_packing, __m128i q, __m256 out[2]) {
-    scaled_i8(scale, q, out);
-    for (int i = 0; i < 2; i++) out[i] = round_product(out[i], scale_packing);
 }
 
 // Values 0..<16 of the nibbles that begin at q, in order. Reads 8 bytes.
-AVX2 void decode_int4(__m256 scale, int32_t scale_packing, const uint8_t *q, __m256 out[2]) {
+AVX2 void decode_int4(float scale, int32_t scale_packing, const uint8_t *q, __m256 out[2]) {
     __m128i bytes = _mm_loadl_epi64((const __m128i *)q);
     __m128i nibbles = low_nibbles(_mm_unpacklo_epi8(bytes, _mm_srli_epi16(bytes, 4)));
-    rounded_i8(scale, scale_packing, _mm_sub_epi8(nibbles, _mm_set1_epi8(8)), out);
+    scaled_integers(_mm_sub_epi8(nibbles, _mm_set1_epi8(8)), scale, scale_packing, out);
 }
 
-AVX2 void decode_int8(__m256 scale, int32_t scale_packing, const uint8_t *q, __m256 out[2]) {
-    rounded_i8(scale, scale_packing, _mm_xor_si128(load_16(q), _mm_set1_epi8((char)0x80)), out);
+AVX2 void decode_int8(float scale, int32_t scale_packing, const uint8_t *q, __m256 out[2]) {
+    scaled_integers(_mm_xor_si128(load_16(q), _mm_set1_epi8((char)0x80)), scale, scale_packing, out);
 }
 
 // E4M3 as F16: with the exponent's bits in place the value is 2^-8 of what it should be, subnormals included, and F16

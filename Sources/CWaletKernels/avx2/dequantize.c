@@ -141,10 +141,22 @@ WK_TARGET void wk_avx2_dequantize_iq4_xs(const wk_matrix *m, int64_t row, int64_
     }
 }
 
+// The type of the scales decides once a call, not once a group.
+#define DEFINE_BY_SCALE(name)                                                                                          \
+    WK_TARGET void wk_avx2_dequantize_##name(const wk_matrix *m, int64_t row, int64_t begin, int64_t end,              \
+                                               float *out) {                                                           \
+        switch (m->scale_packing) {                                                                                    \
+        case WK_BF16: dequantize_##name(m, row, begin, end, out, WK_BF16); break;                                      \
+        case WK_F16: dequantize_##name(m, row, begin, end, out, WK_F16); break;                                        \
+        default: dequantize_##name(m, row, begin, end, out, WK_F32);                                                   \
+        }                                                                                                              \
+    }
+
 // For each run of columns that share a scale: `c` to `run_end`.
 #define FOR_RUNS                                                                                                       \
-    for (int64_t c = begin, group = begin / m->group_cols, run_end; c < end; c = run_end, group++)                     \
-        if (run_end = (group + 1) * m->group_cols < end ? (group + 1) * m->group_cols : end, 1)
+    const int64_t group_cols = m->group_cols, first_scale = wk_scale_index(m, row);                                    \
+    for (int64_t c = begin, group = begin / group_cols, run_end; c < end; c = run_end, group++)                        \
+        if (run_end = (group + 1) * group_cols < end ? (group + 1) * group_cols : end, 1)
 
 // decode(bytes, values) for 16 values at a time; the last few of a run from a copy that is filled up with zeros.
 #define DECODE_RUN(values_a_byte, decode)                                                                              \
@@ -163,7 +175,8 @@ WK_TARGET void wk_avx2_dequantize_iq4_xs(const wk_matrix *m, int64_t row, int64_
         memcpy(out + i, values, (size_t)(run_end - i) * sizeof(float));                                                \
     }
 
-WK_TARGET void wk_avx2_dequantize_int4(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
+AVX2 void dequantize_int4(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out,
+                          const int32_t scale_packing) {
     if (m->group_cols % 2 != 0 && m->group_cols < m->cols) { // a run may begin in the middle of a byte
         wk_generic_dequantize_int4(m, row, begin, end, out);
         return;
@@ -171,29 +184,32 @@ WK_TARGET void wk_avx2_dequantize_int4(const wk_matrix *m, int64_t row, int64_t 
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {
-        __m256 scale = _mm256_set1_ps(wk_scale_at(m, row, group));
-#define DECODE(bytes, v) decode_int4(scale, m->scale_packing, bytes, v)
+        float scale = wk_scale(m->scales, first_scale + group, scale_packing);
+#define DECODE(bytes, v) decode_int4(scale, scale_packing, bytes, v)
         DECODE_RUN(2, DECODE)
 #undef DECODE
     }
 }
+DEFINE_BY_SCALE(int4)
 
-WK_TARGET void wk_avx2_dequantize_int8(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
+AVX2 void dequantize_int8(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out,
+                          const int32_t scale_packing) {
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {
-        __m256 scale = _mm256_set1_ps(wk_scale_at(m, row, group));
-#define DECODE(bytes, v) decode_int8(scale, m->scale_packing, bytes, v)
+        float scale = wk_scale(m->scales, first_scale + group, scale_packing);
+#define DECODE(bytes, v) decode_int8(scale, scale_packing, bytes, v)
         DECODE_RUN(1, DECODE)
 #undef DECODE
     }
 }
+DEFINE_BY_SCALE(int8)
 
 WK_TARGET void wk_avx2_dequantize_f8_e4m3(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {
-        float scale = wk_scale_at(m, row, group);
+        float scale = wk_scale(m->scales, first_scale + group, m->scale_packing);
         if (!f8_scale_fits(scale)) {
             wk_generic_dequantize_f8_e4m3(m, row, c, run_end, out + c);
             continue;
