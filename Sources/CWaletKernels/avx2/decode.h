@@ -98,27 +98,20 @@ AVX2 void k_scales(const uint8_t *b, float scales[8], float minima[8]) {
     vec_store(minima, _mm256_mul_ps(broadcast_f16(b + 2), mn));
 }
 
-// Integers of up to 8 bits times a scale, rounded to the type of the scale as compressed-tensors does.
+// Integers of up to 8 bits times a scale, rounded to the type of the scale as compressed-tensors does. A BF16 scale must
+// be one that wk_bf16_split_fits.
 AVX2 void scaled_integers(__m128i bytes, float scale, int32_t scale_packing, __m256 out[2]) {
     __m256 s = _mm256_set1_ps(scale);
     floats_of_i8(bytes, out);
-    if (scale_packing == WK_BF16 && wk_bf16_split_fits(scale)) {
-        __m256 split = _mm256_mul_ps(s, _mm256_set1_ps(65537));
-        for (int i = 0; i < 2; i++) {
-            __m256 g = _mm256_mul_ps(out[i], split);
-            out[i] = _mm256_sub_ps(g, _mm256_fnmadd_ps(out[i], s, g));
-        }
-        return;
-    }
     for (int i = 0; i < 2; i++) {
-        out[i] = _mm256_mul_ps(out[i], s);
         if (scale_packing == WK_BF16) {
-            __m256i bits = _mm256_castps_si256(out[i]);
-            __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-            bits = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-            out[i] = _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32((int)0xffff0000)));
-        } else if (scale_packing == WK_F16) {
-            out[i] = _mm256_cvtph_ps(_mm256_cvtps_ph(out[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+            __m256 g = _mm256_mul_ps(out[i], _mm256_mul_ps(s, _mm256_set1_ps(65537)));
+            out[i] = _mm256_sub_ps(g, _mm256_fnmadd_ps(out[i], s, g));
+        } else {
+            out[i] = _mm256_mul_ps(out[i], s);
+            if (scale_packing == WK_F16) {
+                out[i] = _mm256_cvtph_ps(_mm256_cvtps_ph(out[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+            }
         }
     }
 }

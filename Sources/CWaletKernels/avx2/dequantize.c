@@ -141,6 +141,12 @@ WK_TARGET void wk_avx2_dequantize_iq4_xs(const wk_matrix *m, int64_t row, int64_
     }
 }
 
+AVX2 bool scales_fit(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, const int32_t scale_packing) {
+    if (scale_packing != WK_BF16 || begin >= end) return true;
+    int64_t first = begin / m->group_cols, last = (end - 1) / m->group_cols;
+    return wk_bf16_splits_fit(m->scales + 2 * (wk_scale_index(m, row) + first), last - first + 1);
+}
+
 // The type of the scales decides once a call, not once a group.
 #define DEFINE_BY_SCALE(name)                                                                                          \
     WK_TARGET void wk_avx2_dequantize_##name(const wk_matrix *m, int64_t row, int64_t begin, int64_t end,              \
@@ -177,7 +183,8 @@ WK_TARGET void wk_avx2_dequantize_iq4_xs(const wk_matrix *m, int64_t row, int64_
 
 AVX2 void dequantize_int4(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out,
                           const int32_t scale_packing) {
-    if (m->group_cols % 2 != 0 && m->group_cols < m->cols) { // a run may begin in the middle of a byte
+    const bool splits_bytes = m->group_cols % 2 != 0 && m->group_cols < m->cols; // where a group ends
+    if (splits_bytes || !scales_fit(m, row, begin, end, scale_packing)) {
         wk_generic_dequantize_int4(m, row, begin, end, out);
         return;
     }
@@ -194,6 +201,10 @@ DEFINE_BY_SCALE(int4)
 
 AVX2 void dequantize_int8(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out,
                           const int32_t scale_packing) {
+    if (!scales_fit(m, row, begin, end, scale_packing)) {
+        wk_generic_dequantize_int8(m, row, begin, end, out);
+        return;
+    }
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {

@@ -66,6 +66,11 @@ AVX2 bool single_int4(const wk_matrix *m, int64_t r, const float *x, wk_vec *sum
     FOR_ROWS s[i] = vec_zero();
     const uint8_t *q = ROW(0);
     const int64_t stride = m->row_bytes, scale_stride = m->scale_stride, group_cols = m->group_cols;
+    if (scale_packing == WK_BF16) {
+        for (int64_t i = r; i < r + 4; i++) {
+            if (!wk_bf16_splits_fit(m->scales + 2 * i * scale_stride, (m->cols + group_cols - 1) / group_cols)) return false;
+        }
+    }
     int64_t c = 0;
     for (int64_t index = r * scale_stride; c < m->cols; index++) {
         int64_t group_end = c + group_cols < m->cols ? c + group_cols : m->cols;
@@ -146,4 +151,10 @@ static inline single_token_fn single_token(const wk_matrix *m) {
     default: return NULL;
     }
 }
+static inline const float *prepare_token(const wk_matrix *m, const float *x, float *space) {
+    (void)m;
+    (void)space;
+    return x;
+}
+
 #endif

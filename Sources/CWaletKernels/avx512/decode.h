@@ -106,18 +106,13 @@ AVX512 void q6_k_values(const uint8_t *b, int half, __m256i q[4]) {
     for (int t = 0; t < 4; t++) q[t] = _mm256_sub_epi8(q[t], _mm256_set1_epi8(32));
 }
 
-// Integers of up to 8 bits times a scale, rounded to the type of the scale as compressed-tensors does.
+// Integers of up to 8 bits times a scale, rounded to the type of the scale as compressed-tensors does. A BF16 scale must
+// be one that wk_bf16_split_fits.
 AVX512 __m512 scaled_integers(__m512 q, float scale, int32_t scale_packing) {
     __m512 s = _mm512_set1_ps(scale);
     if (scale_packing == WK_BF16) {
-        if (wk_bf16_split_fits(scale)) {
-            __m512 g = _mm512_mul_ps(q, _mm512_mul_ps(s, _mm512_set1_ps(65537)));
-            return _mm512_sub_ps(g, _mm512_fnmadd_ps(q, s, g));
-        }
-        __m512i bits = _mm512_castps_si512(_mm512_mul_ps(q, s));
-        __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-        bits = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-        return _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32((int)0xffff0000)));
+        __m512 g = _mm512_mul_ps(q, _mm512_mul_ps(s, _mm512_set1_ps(65537)));
+        return _mm512_sub_ps(g, _mm512_fnmadd_ps(q, s, g));
     }
     __m512 product = _mm512_mul_ps(q, s);
     if (scale_packing == WK_F16) {

@@ -151,6 +151,12 @@ WK_TARGET void wk_avx512_dequantize_iq4_xs(const wk_matrix *m, int64_t row, int6
     }
 }
 
+AVX512 bool scales_fit(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, const int32_t scale_packing) {
+    if (scale_packing != WK_BF16 || begin >= end) return true;
+    int64_t first = begin / m->group_cols, last = (end - 1) / m->group_cols;
+    return wk_bf16_splits_fit(m->scales + 2 * (wk_scale_index(m, row) + first), last - first + 1);
+}
+
 // The type of the scales decides once a call, not once a group.
 #define DEFINE_BY_SCALE(name)                                                                                          \
     WK_TARGET void wk_avx512_dequantize_##name(const wk_matrix *m, int64_t row, int64_t begin, int64_t end,            \
@@ -170,14 +176,16 @@ WK_TARGET void wk_avx512_dequantize_iq4_xs(const wk_matrix *m, int64_t row, int6
 
 AVX512 void dequantize_int4(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out,
                             const int32_t scale_packing) {
-    if (m->group_cols % 2 != 0 && m->group_cols < m->cols) { // a run may begin in the middle of a byte
+    const bool splits_bytes = m->group_cols % 2 != 0 && m->group_cols < m->cols; // where a group ends
+    if (splits_bytes || !scales_fit(m, row, begin, end, scale_packing)) {
         wk_generic_dequantize_int4(m, row, begin, end, out);
         return;
     }
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {
-        __m512 table = int4_table(wk_scale(m->scales, first_scale + group, scale_packing), scale_packing);
+        float scale = wk_scale(m->scales, first_scale + group, scale_packing);
+        __m512 table = int4_table(scale, scale_packing);
         int64_t i = c;
         for (; i + 16 <= run_end; i += 16) vec_store(out + i, decode_int4(table, q + i / 2));
         if (i < run_end) {
@@ -191,6 +199,10 @@ DEFINE_BY_SCALE(int4)
 
 AVX512 void dequantize_int8(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out,
                             const int32_t scale_packing) {
+    if (!scales_fit(m, row, begin, end, scale_packing)) {
+        wk_generic_dequantize_int8(m, row, begin, end, out);
+        return;
+    }
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {

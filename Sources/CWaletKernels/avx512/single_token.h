@@ -89,12 +89,40 @@ static WK_TARGET bool single_q6_k(const wk_matrix *m, int64_t r, const float *x,
     return true;
 }
 
-// Groups of whole 32 columns, and nothing after the last.
+// The values 0, 8, 1, 9, … 7, 15 of the 16 nibbles at q. To have them in this order costs no shuffle: both words go to
+// all pairs of lanes by the load itself. The token is brought into the same order once, and the sums back at the end;
+// what each lane has summed, and in which order, is the same.
+AVX512 __m512 decode_int4_interleaved(__m512 table, const uint8_t *q) {
+    const __m512i shifts = _mm512_setr_epi32(0, 0, 4, 4, 8, 8, 12, 12, 16, 16, 20, 20, 24, 24, 28, 28);
+    uint64_t words;
+    memcpy(&words, q, sizeof words);
+    return look_up(table, _mm512_srlv_epi32(_mm512_set1_epi64((long long)words), shifts));
+}
+
+static inline bool has_whole_groups(const wk_matrix *m) {
+    return m->cols % 32 == 0 && m->group_cols % 32 == 0;
+}
+
+static WK_TARGET const float *prepare_token(const wk_matrix *m, const float *x, float *space) {
+    if (m->packing != WK_INT4) return x;
+    const __m512i interleave = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+    for (int64_t c = 0; c + 16 <= m->cols; c += 16) {
+        vec_store(space + c, _mm512_permutexvar_ps(interleave, vec_load(x + c)));
+    }
+    return space;
+}
+
+// Groups of whole 32 columns, and nothing after the last. x is interleaved.
 AVX512 bool single_int4(const wk_matrix *m, int64_t r, const float *x, wk_vec *sums, const int32_t scale_packing) {
     __m512 s[4], table[4];
     FOR_ROWS s[i] = vec_zero();
     const uint8_t *q = ROW(0);
     const int64_t stride = m->row_bytes, scale_stride = m->scale_stride, group_cols = m->group_cols;
+    if (scale_packing == WK_BF16) {
+        for (int64_t i = r; i < r + 4; i++) {
+            if (!wk_bf16_splits_fit(m->scales + 2 * i * scale_stride, (m->cols + group_cols - 1) / group_cols)) return false;
+        }
+    }
     int64_t c = 0;
     for (int64_t index = r * scale_stride; c < m->cols; index++) {
         int64_t group_end = c + group_cols < m->cols ? c + group_cols : m->cols;
@@ -103,12 +131,13 @@ AVX512 bool single_int4(const wk_matrix *m, int64_t r, const float *x, wk_vec *s
             __m512 x0 = vec_load(x + c), x1 = vec_load(x + c + 16);
             FOR_ROWS {
                 const uint8_t *p = q + i * stride + c / 2;
-                s[i] = vec_fma(decode_int4(table[i], p), x0, s[i]);
-                s[i] = vec_fma(decode_int4(table[i], p + 8), x1, s[i]);
+                s[i] = vec_fma(decode_int4_interleaved(table[i], p), x0, s[i]);
+                s[i] = vec_fma(decode_int4_interleaved(table[i], p + 8), x1, s[i]);
             }
         }
     }
-    FOR_ROWS sums[i] = s[i];
+    const __m512i in_order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    FOR_ROWS sums[i] = _mm512_permutexvar_ps(in_order, s[i]);
     return true;
 }
 
@@ -150,10 +179,6 @@ static WK_TARGET bool single_f8_e4m3(const wk_matrix *m, int64_t r, const float 
     }
     FOR_ROWS sums[i] = s[i];
     return true;
-}
-
-static inline bool has_whole_groups(const wk_matrix *m) {
-    return m->cols % 32 == 0 && m->group_cols % 32 == 0;
 }
 
 static inline single_token_fn single_token(const wk_matrix *m) {

@@ -8,6 +8,7 @@
 //                   vec_sum; loads take any address
 //   single_token    (matrix) -> a function that multiplies four rows by one token straight from their packing, or NULL;
 //                   the function returns false where it cannot
+//   prepare_token   (matrix, x, space) -> x as that function wants it, in `space` if it differs
 //
 // Every product y[t, r] is one vector of WK_LANES running sums over the columns in their order, folded at the end,
 // wherever row and token lie in a tile. That makes a result independent of the batch and of the row range.
@@ -99,9 +100,11 @@ static WK_TARGET void matmul(const wk_matrix *m, int64_t row_begin, int64_t row_
                              int64_t n, float *y, int64_t y_stride, float *scratch) {
     int64_t r = row_begin;
     const single_token_fn multiply = n == 1 ? single_token(m) : NULL;
+    // A tile of four rows, should a function return false, takes the front half of the scratch.
+    const float *prepared = multiply ? prepare_token(m, x, scratch + wk_matmul_scratch(m->cols) / 2) : NULL;
     for (; multiply && r + 4 <= row_end; r += 4) {
         wk_vec sums[4];
-        if (multiply(m, r, x, sums)) {
+        if (multiply(m, r, prepared, sums)) {
             for (int i = 0; i < 4; i++) y[r - row_begin + i] = vec_sum(sums[i]);
         } else {
             matmul_rows(4, m, r, x, x_stride, n, y + (r - row_begin), y_stride, scratch);

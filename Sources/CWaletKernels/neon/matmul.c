@@ -8,6 +8,12 @@ static inline single_token_fn single_token(const wk_matrix *m) {
     return NULL;
 }
 
+static inline const float *prepare_token(const wk_matrix *m, const float *x, float *space) {
+    (void)m;
+    (void)space;
+    return x;
+}
+
 #include "../internal/matmul_template.h"
 #include "../internal/vector_template.h"
 
