@@ -98,6 +98,26 @@ AVX2 void k_scales(const uint8_t *b, float scales[8], float minima[8]) {
     vec_store(minima, _mm256_mul_ps(broadcast_f16(b + 2), mn));
 }
 
+AVX2 void q6_k_scales(const uint8_t *b, float scales[16]) {
+    __m256 v[2];
+    scaled_i8(broadcast_f16(b + 208), load_16(b + 192), v);
+    vec_store(scales, v[0]);
+    vec_store(scales + 8, v[1]);
+}
+
+// Values 32 * k..<32 * k + 32 of a block of Q6_K.
+AVX2 __m256i q6_k_values(const uint8_t *b, const int k) {
+    const int half = k / 4, t = k % 4;
+    __m256i low = _mm256_loadu_si256((const __m256i *)(b + 64 * half + 32 * (t % 2)));
+    __m256i high = _mm256_loadu_si256((const __m256i *)(b + 128 + 32 * half));
+    if (t >= 2) low = _mm256_srli_epi16(low, 4);
+    high = t == 0 ? _mm256_slli_epi16(high, 4) : t == 1 ? _mm256_slli_epi16(high, 2)
+           : t == 2 ? high : _mm256_srli_epi16(high, 2);
+    low = _mm256_and_si256(low, _mm256_set1_epi8(15));
+    high = _mm256_and_si256(high, _mm256_set1_epi8(0x30));
+    return _mm256_sub_epi8(_mm256_or_si256(low, high), _mm256_set1_epi8(32));
+}
+
 // Integers of up to 8 bits times a scale, rounded to the type of the scale as compressed-tensors does. A BF16 scale must
 // be one that wk_bf16_split_fits.
 AVX2 void scaled_integers(__m128i bytes, float scale, int32_t scale_packing, __m256 out[2]) {

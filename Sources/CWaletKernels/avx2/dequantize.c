@@ -114,16 +114,15 @@ WK_TARGET void wk_avx2_dequantize_q5_k(const wk_matrix *m, int64_t row, int64_t 
 
 WK_TARGET void wk_avx2_dequantize_q6_k(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
     ROW_OF_BLOCKS(256, 210) {
-        float d = scalar_f16(b + 208);
-        for (int j = 0; j < 16; j++) {
-            int half = j / 8, t = j % 8 / 2, k = j % 2;
-            __m128i low = load_16(b + 64 * half + 32 * (t % 2) + 16 * k), high = load_16(b + 128 + 32 * half + 16 * k);
-            low = t < 2 ? low_nibbles(low) : high_nibbles(low);
-            high = _mm_and_si128(_mm_srl_epi16(high, _mm_cvtsi32_si128(2 * t)), _mm_set1_epi8(3));
-            __m128i q = _mm_sub_epi8(_mm_or_si128(low, _mm_slli_epi16(high, 4)), _mm_set1_epi8(32));
-            __m256 v[2];
-            scaled_i8(_mm256_set1_ps(d * (float)(int8_t)b[192 + j]), q, v);
-            store_2(out + 16 * j, v);
+        float scales[16];
+        q6_k_scales(b, scales);
+        _Pragma("clang loop unroll(full)") for (int k = 0; k < 8; k++) {
+            __m256i q = q6_k_values(b, k);
+            __m256 v[4];
+            scaled_i8(_mm256_set1_ps(scales[2 * k]), _mm256_castsi256_si128(q), v);
+            scaled_i8(_mm256_set1_ps(scales[2 * k + 1]), _mm256_extracti128_si256(q, 1), v + 2);
+            store_2(out + 32 * k, v);
+            store_2(out + 32 * k + 16, v + 2);
         }
     }
 }

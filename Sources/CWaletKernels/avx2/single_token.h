@@ -1,4 +1,5 @@
-// One token: four rows at a time, decoded straight into registers. The sums are those of matmul_template.h, lane by lane.
+// One token: four rows at a time, decoded straight into registers. The sums are those of matmul_template.h, lane by
+// lane.
 #ifndef WALET_AVX2_SINGLE_TOKEN_H
 #define WALET_AVX2_SINGLE_TOKEN_H
 
@@ -59,6 +60,27 @@ static WK_TARGET bool single_q4_k(const wk_matrix *m, int64_t r, const float *x,
     return true;
 }
 
+// Rows take turns every 32 columns: the 32 products of a block in one chain would take longer than the decoding.
+static WK_TARGET bool single_q6_k(const wk_matrix *m, int64_t r, const float *x, wk_vec *sums) {
+    __m256 s[4];
+    FOR_ROWS s[i] = vec_zero();
+    for (int64_t block = 0; block < m->cols / 256; block++, x += 256) {
+        float scales[4][16];
+        FOR_ROWS q6_k_scales(ROW(i) + 210 * block, scales[i]);
+        _Pragma("clang loop unroll(full)") for (int j = 0; j < 8; j++) {
+            FOR_ROWS {
+                __m256i q = q6_k_values(ROW(i) + 210 * block, j);
+                __m256 v[4];
+                scaled_i8(_mm256_set1_ps(scales[i][2 * j]), _mm256_castsi256_si128(q), v);
+                scaled_i8(_mm256_set1_ps(scales[i][2 * j + 1]), _mm256_extracti128_si256(q, 1), v + 2);
+                for (int k = 0; k < 4; k++) s[i] = vec_fma(v[k], vec_load(x + 32 * j + 8 * k), s[i]);
+            }
+        }
+    }
+    FOR_ROWS sums[i] = s[i];
+    return true;
+}
+
 // Groups of whole 32 columns, and nothing after the last.
 AVX2 bool single_int4(const wk_matrix *m, int64_t r, const float *x, wk_vec *sums, const int32_t scale_packing) {
     __m256 s[4];
@@ -67,8 +89,9 @@ AVX2 bool single_int4(const wk_matrix *m, int64_t r, const float *x, wk_vec *sum
     const uint8_t *q = ROW(0);
     const int64_t stride = m->row_bytes, scale_stride = m->scale_stride, group_cols = m->group_cols;
     if (scale_packing == WK_BF16) {
+        const int64_t groups = (m->cols + group_cols - 1) / group_cols;
         for (int64_t i = r; i < r + 4; i++) {
-            if (!wk_bf16_splits_fit(m->scales + 2 * i * scale_stride, (m->cols + group_cols - 1) / group_cols)) return false;
+            if (!wk_bf16_splits_fit(m->scales + 2 * i * scale_stride, groups)) return false;
         }
     }
     int64_t c = 0;
@@ -142,6 +165,7 @@ static inline single_token_fn single_token(const wk_matrix *m) {
     case WK_IQ4_NL: return single_iq4_nl;
     case WK_MXFP4: return single_mxfp4;
     case WK_Q4_K: return single_q4_k;
+    case WK_Q6_K: return single_q6_k;
     case WK_FP8_E4M3: return has_whole_groups(m) ? single_f8_e4m3 : NULL;
     case WK_INT4:
         if (!has_whole_groups(m) || m->group_rows != 1) return NULL;

@@ -1,4 +1,5 @@
-// One token: four rows at a time, decoded straight into registers. The sums are those of matmul_template.h, lane by lane.
+// One token: four rows at a time, decoded straight into registers. The sums are those of matmul_template.h, lane by
+// lane.
 #ifndef WALET_AVX512_SINGLE_TOKEN_H
 #define WALET_AVX512_SINGLE_TOKEN_H
 
@@ -64,6 +65,37 @@ static WK_TARGET bool single_q4_k(const wk_matrix *m, int64_t r, const float *x,
     return true;
 }
 
+static WK_TARGET bool single_q5_k(const wk_matrix *m, int64_t r, const float *x, wk_vec *sums) {
+    const __m512 high_ramp = _mm512_add_ps(ramp(), _mm512_set1_ps(16));
+    __m512 s[4];
+    FOR_ROWS s[i] = vec_zero();
+    for (int64_t block = 0; block < m->cols / 256; block++, x += 256) {
+        FOR_ROWS {
+            const uint8_t *b = ROW(i) + 176 * block;
+            float scales[8], minima[8];
+            k_scales(b, scales, minima);
+            __m256i high = _mm256_loadu_si256((const __m256i *)(b + 16));
+            _Pragma("clang loop unroll(full)") for (int j = 0; j < 8; j++) {
+                __m512 scale = _mm512_set1_ps(scales[j]), minimum = _mm512_set1_ps(minima[j]);
+                __m512 table = _mm512_sub_ps(_mm512_mul_ps(scale, ramp()), minimum);
+                __m512 high_table = _mm512_sub_ps(_mm512_mul_ps(scale, high_ramp), minimum);
+                __mmask32 bits = _mm256_test_epi8_mask(high, _mm256_set1_epi8((char)(1 << j)));
+                __m512i q0 = widen_u8(b + 48 + 32 * (j / 2)), q1 = widen_u8(b + 64 + 32 * (j / 2));
+                if (j % 2) {
+                    q0 = _mm512_srli_epi32(q0, 4);
+                    q1 = _mm512_srli_epi32(q1, 4);
+                }
+                __m512 v0 = look_up_5(table, high_table, (__mmask16)bits, q0);
+                __m512 v1 = look_up_5(table, high_table, (__mmask16)(bits >> 16), q1);
+                s[i] = vec_fma(v0, vec_load(x + 32 * j), s[i]);
+                s[i] = vec_fma(v1, vec_load(x + 32 * j + 16), s[i]);
+            }
+        }
+    }
+    FOR_ROWS sums[i] = s[i];
+    return true;
+}
+
 static WK_TARGET bool single_q6_k(const wk_matrix *m, int64_t r, const float *x, wk_vec *sums) {
     __m512 s[4];
     FOR_ROWS s[i] = vec_zero();
@@ -79,8 +111,9 @@ static WK_TARGET bool single_q6_k(const wk_matrix *m, int64_t r, const float *x,
                     int j = 8 * half + 2 * t;
                     __m512 v0 = floats_of_i8(_mm256_castsi256_si128(q[t]));
                     __m512 v1 = floats_of_i8(_mm256_extracti128_si256(q[t], 1));
-                    s[i] = vec_fma(_mm512_mul_ps(_mm512_set1_ps(scales[j]), v0), vec_load(x + 16 * j), s[i]);
-                    s[i] = vec_fma(_mm512_mul_ps(_mm512_set1_ps(scales[j + 1]), v1), vec_load(x + 16 * j + 16), s[i]);
+                    v0 = _mm512_mul_ps(_mm512_set1_ps(scales[j]), v0);
+                    v1 = _mm512_mul_ps(_mm512_set1_ps(scales[j + 1]), v1);
+                    s[i] = vec_fma(v1, vec_load(x + 16 * j + 16), vec_fma(v0, vec_load(x + 16 * j), s[i]));
                 }
             }
         }
@@ -119,8 +152,9 @@ AVX512 bool single_int4(const wk_matrix *m, int64_t r, const float *x, wk_vec *s
     const uint8_t *q = ROW(0);
     const int64_t stride = m->row_bytes, scale_stride = m->scale_stride, group_cols = m->group_cols;
     if (scale_packing == WK_BF16) {
+        const int64_t groups = (m->cols + group_cols - 1) / group_cols;
         for (int64_t i = r; i < r + 4; i++) {
-            if (!wk_bf16_splits_fit(m->scales + 2 * i * scale_stride, (m->cols + group_cols - 1) / group_cols)) return false;
+            if (!wk_bf16_splits_fit(m->scales + 2 * i * scale_stride, groups)) return false;
         }
     }
     int64_t c = 0;
@@ -191,6 +225,7 @@ static inline single_token_fn single_token(const wk_matrix *m) {
     case WK_IQ4_NL: return single_iq4_nl;
     case WK_MXFP4: return single_mxfp4;
     case WK_Q4_K: return single_q4_k;
+    case WK_Q5_K: return single_q5_k;
     case WK_Q6_K: return single_q6_k;
     case WK_FP8_E4M3: return has_whole_groups(m) ? single_f8_e4m3 : NULL;
     case WK_INT4:

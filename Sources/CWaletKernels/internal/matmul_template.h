@@ -156,12 +156,11 @@ WK_INLINE void matmul_transposed_rows(const int rows, const wk_matrix *m, int64_
             for (int i = 0; i < rows; i++) dequantize(m, r + i, c, c + width, scratch + i * width);
         }
         int64_t t = 0;
-        for (; t + 2 <= n; t += 2) {
-            accumulate_transposed(rows, 2, w, w_stride, x + t * x_stride, x_stride, width, y + t * y_stride + c, y_stride);
+        float *yt = y + c;
+        for (; t + 2 <= n; t += 2, yt += 2 * y_stride) {
+            accumulate_transposed(rows, 2, w, w_stride, x + t * x_stride, x_stride, width, yt, y_stride);
         }
-        if (t < n) {
-            accumulate_transposed(rows, 1, w, w_stride, x + t * x_stride, x_stride, width, y + t * y_stride + c, y_stride);
-        }
+        if (t < n) accumulate_transposed(rows, 1, w, w_stride, x + t * x_stride, x_stride, width, yt, y_stride);
     }
 }
 
