@@ -1,4 +1,5 @@
 import CWaletKernels
+import Foundation
 import Testing
 
 extension KernelTests {
@@ -22,8 +23,10 @@ extension KernelTests {
         func all65536HalfFloatsAreExact(set: String) {
             with(instructionSet: set) {
                 let data = (0..<65536).flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }
-                let half = PackedMatrix(packing: WK_F16, rows: 1, cols: 65536, rowBytes: 131072, data: data).dequantized()
-                let brain = PackedMatrix(packing: WK_BF16, rows: 1, cols: 65536, rowBytes: 131072, data: data).dequantized()
+                let half = PackedMatrix(packing: WK_F16, rows: 1, cols: 65536, rowBytes: 131072, data: data)
+                    .dequantized()
+                let brain = PackedMatrix(packing: WK_BF16, rows: 1, cols: 65536, rowBytes: 131072, data: data)
+                    .dequantized()
                 var wrong = 0
                 for code in 0..<65536 {
                     let sign: Float = code >> 15 == 0 ? 1 : -1
@@ -32,9 +35,12 @@ extension KernelTests {
                         exponent == 0
                         ? sign * mantissa * 0x1p-24
                         : exponent < 31
-                            ? sign * (1 + mantissa / 1024) * Float(sign: .plus, exponent: exponent - 15, significand: 1)
+                            ? sign * (1 + mantissa / 1024)
+                                * Float(sign: .plus, exponent: exponent - 15, significand: 1)
                             : mantissa == 0 ? sign * .infinity : .nan
-                    if !(half[code].bitPattern == expected.bitPattern || half[code].isNaN && expected.isNaN) { wrong += 1 }
+                    if !(half[code].bitPattern == expected.bitPattern || half[code].isNaN && expected.isNaN) {
+                        wrong += 1
+                    }
                     if brain[code].bitPattern != UInt32(code) << 16 { wrong += 1 }
                 }
                 #expect(wrong == 0)
@@ -52,12 +58,35 @@ extension KernelTests {
             }
         }
 
+        /// The fast sets round to BF16 by a shorter way, which holds for a range of scales.
+        @Test(arguments: instructionSets)
+        func productsWithEveryKindOfBF16ScaleAreRoundedAlike(set: String) {
+            with(instructionSet: set) {
+                let exponents = [0, 1, 2, 26, 27, 28, 90, 127, 150, 226, 227, 228, 253, 254, 255]
+                let scales = exponents.flatMap { exponent in
+                    (0..<256).map { (exponent << 7) | ($0 & 127) | (($0 >> 7) << 15) }
+                }
+                let rows = scales.count
+                let matrix = PackedMatrix(
+                    packing: WK_INT8, scalePacking: WK_BF16, rows: rows, cols: 256, rowBytes: 256,
+                    data: (0..<(rows * 256)).map { UInt8($0 & 255) },
+                    scales: scales.flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }, scaleStride: 1,
+                    groupCols: 256)
+                _ = wk_force_isa("generic")
+                let generic = matrix.dequantized()
+                _ = wk_force_isa(set)
+                #expect(memcmp(matrix.dequantized(), generic, rows * 1024) == 0)
+            }
+        }
+
         @Test func blocksHaveTheSizesOfTheirFormats() {
             let expected: [(wk_packing, Int64, Int64)] = [
                 (WK_F32, 1, 4), (WK_F16, 1, 2), (WK_BF16, 1, 2), (WK_Q4_0, 32, 18), (WK_Q4_1, 32, 20),
-                (WK_Q5_0, 32, 22), (WK_Q5_1, 32, 24), (WK_Q8_0, 32, 34), (WK_Q2_K, 256, 84), (WK_Q3_K, 256, 110),
+                (WK_Q5_0, 32, 22), (WK_Q5_1, 32, 24), (WK_Q8_0, 32, 34), (WK_Q2_K, 256, 84),
+                (WK_Q3_K, 256, 110),
                 (WK_Q4_K, 256, 144), (WK_Q5_K, 256, 176), (WK_Q6_K, 256, 210), (WK_IQ4_NL, 32, 18),
-                (WK_IQ4_XS, 256, 136), (WK_MXFP4, 32, 17), (WK_INT4, 8, 4), (WK_INT8, 4, 4), (WK_FP8_E4M3, 1, 1),
+                (WK_IQ4_XS, 256, 136), (WK_MXFP4, 32, 17), (WK_INT4, 8, 4), (WK_INT8, 4, 4),
+                (WK_FP8_E4M3, 1, 1),
             ]
             for (packing, values, bytes) in expected {
                 #expect(wk_block_values(Int32(packing.rawValue)) == values)

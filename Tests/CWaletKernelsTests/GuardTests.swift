@@ -70,10 +70,12 @@ extension KernelTests {
             let pool = try #require(wk_pool_create(4))
             defer { wk_pool_destroy(pool) }
             // Each task reads its page; two workers may fault on the same page if they read across.
-            wk_pool_run(pool, Int64(pages), { base, task, _ in
-                let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-                precondition(base!.load(fromByteOffset: Int(task) * page, as: UInt8.self) == 0)
-            }, base)
+            wk_pool_run(
+                pool, Int64(pages),
+                { base, task, _ in
+                    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+                    precondition(base!.load(fromByteOffset: Int(task) * page, as: UInt8.self) == 0)
+                }, base)
             #expect(wk_guard_is_broken(slot))
         }
 

@@ -18,11 +18,15 @@ private final class Counters: Sendable {
 
     func run(on pool: OpaquePointer, tasks: Int) {
         let context = Unmanaged.passUnretained(self).toOpaque()
-        wk_pool_run(pool, Int64(tasks), { context, task, worker in
-            let counters = Unmanaged<Counters>.fromOpaque(context!).takeUnretainedValue()
-            counters.runs[Int(task)].value.add(1, ordering: .relaxed)
-            if !(0..<counters.threads).contains(worker) { counters.wrongWorkers.add(1, ordering: .relaxed) }
-        }, context)
+        wk_pool_run(
+            pool, Int64(tasks),
+            { context, task, worker in
+                let counters = Unmanaged<Counters>.fromOpaque(context!).takeUnretainedValue()
+                counters.runs[Int(task)].value.add(1, ordering: .relaxed)
+                if !(0..<counters.threads).contains(worker) {
+                    counters.wrongWorkers.add(1, ordering: .relaxed)
+                }
+            }, context)
     }
 }
 
@@ -45,7 +49,7 @@ extension KernelTests {
                 if region % 16 == 0 || tasks == largest {
                     #expect(counters.runs.map { $0.value.load(ordering: .relaxed) } == expected)
                 }
-                if region % 1000 == 999 { usleep(300) } // let the workers fall asleep
+                if region % 1000 == 999 { usleep(300) }  // let the workers fall asleep
             }
             #expect(counters.runs.map { $0.value.load(ordering: .relaxed) } == expected)
             #expect(counters.wrongWorkers.load(ordering: .relaxed) == 0)
@@ -60,11 +64,13 @@ extension KernelTests {
             for _ in 0..<20 {
                 usleep(2000)
                 meeting.arrived.store(0, ordering: .sequentiallyConsistent)
-                wk_pool_run(pool, 2, { context, _, _ in
-                    let meeting = Unmanaged<Meeting>.fromOpaque(context!).takeUnretainedValue()
-                    meeting.arrived.add(1, ordering: .sequentiallyConsistent)
-                    while meeting.arrived.load(ordering: .sequentiallyConsistent) < 2 { sched_yield() }
-                }, Unmanaged.passUnretained(meeting).toOpaque())
+                wk_pool_run(
+                    pool, 2,
+                    { context, _, _ in
+                        let meeting = Unmanaged<Meeting>.fromOpaque(context!).takeUnretainedValue()
+                        meeting.arrived.add(1, ordering: .sequentiallyConsistent)
+                        while meeting.arrived.load(ordering: .sequentiallyConsistent) < 2 { sched_yield() }
+                    }, Unmanaged.passUnretained(meeting).toOpaque())
             }
             #expect(meeting.arrived.load(ordering: .relaxed) == 2)
         }
@@ -74,11 +80,13 @@ extension KernelTests {
             defer { wk_pool_destroy(pool) }
             let counters = Counters(tasks: 2, threads: 2)
             for round in 1...10 {
-                wk_pool_run(pool, 2, { context, task, worker in
-                    if worker == 1 { usleep(3000) } // longer than the caller spins
-                    let counters = Unmanaged<Counters>.fromOpaque(context!).takeUnretainedValue()
-                    counters.runs[Int(task)].value.add(1, ordering: .relaxed)
-                }, Unmanaged.passUnretained(counters).toOpaque())
+                wk_pool_run(
+                    pool, 2,
+                    { context, task, worker in
+                        if worker == 1 { usleep(3000) }  // longer than the caller spins
+                        let counters = Unmanaged<Counters>.fromOpaque(context!).takeUnretainedValue()
+                        counters.runs[Int(task)].value.add(1, ordering: .relaxed)
+                    }, Unmanaged.passUnretained(counters).toOpaque())
                 #expect(counters.runs.map { $0.value.load(ordering: .relaxed) } == [round, round])
             }
         }

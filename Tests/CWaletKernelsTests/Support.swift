@@ -46,7 +46,9 @@ struct Random {
         (0..<count).map { _ in uniform(range) }
     }
 
-    mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) } }
+    mutating func bytes(_ count: Int) -> [UInt8] {
+        (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) }
+    }
 }
 
 /// A packed matrix in memory. Its bytes begin at an odd address, as those of a mapped file may.
@@ -69,7 +71,8 @@ struct PackedMatrix {
                     packing: Int32(packing.rawValue), scale_packing: Int32(scalePacking.rawValue),
                     rows: Int64(rows), cols: Int64(cols), data: data.baseAddress! + 1,
                     row_bytes: Int64(rowBytes), scales: scales.baseAddress! + 1,
-                    scale_stride: Int64(scaleStride), group_rows: Int32(groupRows), group_cols: Int32(groupCols))
+                    scale_stride: Int64(scaleStride), group_rows: Int32(groupRows),
+                    group_cols: Int32(groupCols))
                 return try withUnsafePointer(to: &matrix, body)
             }
         }
@@ -87,13 +90,16 @@ struct PackedMatrix {
     }
 
     /// y[t * rowRange.count + r], by the set in use.
-    func matmul(_ x: [Float], stride: Int, tokens: Int, rowRange: Range<Int>, transposed: Bool = false) -> [Float] {
+    func matmul(_ x: [Float], stride: Int, tokens: Int, rowRange: Range<Int>, transposed: Bool = false)
+        -> [Float]
+    {
         withMatrix { matrix in
             let yStride = (transposed ? cols : rowRange.count) + 3
             var y = [Float](repeating: .nan, count: tokens * yStride)
             var scratch = [Float](repeating: .nan, count: Int(wk_matmul_scratch(Int64(cols))))
             (transposed ? wk_matmul_transposed : wk_matmul)(
-                matrix, Int64(rowRange.lowerBound), Int64(rowRange.upperBound), x, Int64(stride), Int64(tokens), &y,
+                matrix, Int64(rowRange.lowerBound), Int64(rowRange.upperBound), x, Int64(stride),
+                Int64(tokens), &y,
                 Int64(yStride), &scratch)
             var dense = [Float]()
             for t in 0..<tokens {

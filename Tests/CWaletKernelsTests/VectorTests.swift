@@ -24,7 +24,9 @@ extension KernelTests {
                     // A value behind the end must stay.
                     var y = b + [5]
                     wk_axpy(0.75, a, &y, Int64(n))
-                    #expect(close(y, zip(a, b).map { 0.75 * Double($0) + Double($1) } + [5]), "axpy of \(n), \(set)")
+                    #expect(
+                        close(y, zip(a, b).map { 0.75 * Double($0) + Double($1) } + [5]),
+                        "axpy of \(n), \(set)")
                     y = b + [5]
                     wk_add(a, &y, Int64(n))
                     #expect(close(y, zip(a, b).map { Double($0) + Double($1) } + [5]), "add of \(n), \(set)")
@@ -42,7 +44,9 @@ extension KernelTests {
                     let scale = 1 / (mean + 1e-5).squareRoot()
                     var y = [Float](repeating: 5, count: n + 1)
                     wk_rms_norm(x, weight, 1e-5, &y, Int64(n))
-                    #expect(close(y, zip(x, weight).map { Double($0) * scale * Double($1) } + [5]), "\(n), \(set)")
+                    #expect(
+                        close(y, zip(x, weight).map { Double($0) * scale * Double($1) } + [5]), "\(n), \(set)"
+                    )
                     // In place and without weights.
                     var z = x + [5]
                     z.withUnsafeMutableBufferPointer {
@@ -71,7 +75,8 @@ extension KernelTests {
                     let largest = x.max() ?? 0
                     let powers = x.map { exp(Double($0 - largest)) }
                     let sum = powers.reduce(0, +)
-                    #expect(close(y, powers.map { $0 / sum } + [5], absolute: 1e-30), "softmax of \(n), \(set)")
+                    #expect(
+                        close(y, powers.map { $0 / sum } + [5], absolute: 1e-30), "softmax of \(n), \(set)")
                 }
             }
         }
@@ -103,7 +108,8 @@ extension KernelTests {
                 var random = Random(4)
                 for pairs in [0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 32, 33, 64] {
                     let x = random.floats(2 * pairs), angles = random.floats(pairs, -3...3)
-                    let cosines = angles.map { Float(cos(Double($0))) }, sines = angles.map { Float(sin(Double($0))) }
+                    let cosines = angles.map { Float(cos(Double($0))) },
+                        sines = angles.map { Float(sin(Double($0))) }
                     func rotated(_ a: Float, _ b: Float, _ i: Int) -> (Double, Double) {
                         let c = Double(cosines[i]), s = Double(sines[i]), a = Double(a), b = Double(b)
                         return (a * c - b * s, b * c + a * s)

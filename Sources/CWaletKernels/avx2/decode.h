@@ -98,34 +98,53 @@ AVX2 void k_scales(const uint8_t *b, float scales[8], float minima[8]) {
     vec_store(minima, _mm256_mul_ps(broadcast_f16(b + 2), mn));
 }
 
-// The rounding that compressed-tensors has: to the type of the scale.
-AVX2 __m256 round_product(__m256 product, int32_t scale_packing) {
-    if (scale_packing == WK_BF16) {
-        __m256i bits = _mm256_castps_si256(product);
-        __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-        bits = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-        return _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32((int)0xffff0000)));
-    }
-    if (scale_packing == WK_F16) {
-        return _mm256_cvtph_ps(_mm256_cvtps_ph(product, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-    }
-    return product;
+AVX2 void q6_k_scales(const uint8_t *b, float scales[16]) {
+    __m256 v[2];
+    scaled_i8(broadcast_f16(b + 208), load_16(b + 192), v);
+    vec_store(scales, v[0]);
+    vec_store(scales + 8, v[1]);
 }
 
-AVX2 void rounded_i8(__m256 scale, int32_t scale_packing, __m128i q, __m256 out[2]) {
-    scaled_i8(scale, q, out);
-    for (int i = 0; i < 2; i++) out[i] = round_product(out[i], scale_packing);
+// Values 32 * k..<32 * k + 32 of a block of Q6_K.
+AVX2 __m256i q6_k_values(const uint8_t *b, const int k) {
+    const int half = k / 4, t = k % 4;
+    __m256i low = _mm256_loadu_si256((const __m256i *)(b + 64 * half + 32 * (t % 2)));
+    __m256i high = _mm256_loadu_si256((const __m256i *)(b + 128 + 32 * half));
+    if (t >= 2) low = _mm256_srli_epi16(low, 4);
+    high = t == 0 ? _mm256_slli_epi16(high, 4) : t == 1 ? _mm256_slli_epi16(high, 2)
+           : t == 2 ? high : _mm256_srli_epi16(high, 2);
+    low = _mm256_and_si256(low, _mm256_set1_epi8(15));
+    high = _mm256_and_si256(high, _mm256_set1_epi8(0x30));
+    return _mm256_sub_epi8(_mm256_or_si256(low, high), _mm256_set1_epi8(32));
+}
+
+// Integers of up to 8 bits times a scale, rounded to the type of the scale as compressed-tensors does. A BF16 scale must
+// be one that wk_bf16_split_fits.
+AVX2 void scaled_integers(__m128i bytes, float scale, int32_t scale_packing, __m256 out[2]) {
+    __m256 s = _mm256_set1_ps(scale);
+    floats_of_i8(bytes, out);
+    for (int i = 0; i < 2; i++) {
+        if (scale_packing == WK_BF16) {
+            __m256 g = _mm256_mul_ps(out[i], _mm256_mul_ps(s, _mm256_set1_ps(65537)));
+            out[i] = _mm256_sub_ps(g, _mm256_fnmadd_ps(out[i], s, g));
+        } else {
+            out[i] = _mm256_mul_ps(out[i], s);
+            if (scale_packing == WK_F16) {
+                out[i] = _mm256_cvtph_ps(_mm256_cvtps_ph(out[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+            }
+        }
+    }
 }
 
 // Values 0..<16 of the nibbles that begin at q, in order. Reads 8 bytes.
-AVX2 void decode_int4(__m256 scale, int32_t scale_packing, const uint8_t *q, __m256 out[2]) {
+AVX2 void decode_int4(float scale, int32_t scale_packing, const uint8_t *q, __m256 out[2]) {
     __m128i bytes = _mm_loadl_epi64((const __m128i *)q);
     __m128i nibbles = low_nibbles(_mm_unpacklo_epi8(bytes, _mm_srli_epi16(bytes, 4)));
-    rounded_i8(scale, scale_packing, _mm_sub_epi8(nibbles, _mm_set1_epi8(8)), out);
+    scaled_integers(_mm_sub_epi8(nibbles, _mm_set1_epi8(8)), scale, scale_packing, out);
 }
 
-AVX2 void decode_int8(__m256 scale, int32_t scale_packing, const uint8_t *q, __m256 out[2]) {
-    rounded_i8(scale, scale_packing, _mm_xor_si128(load_16(q), _mm_set1_epi8((char)0x80)), out);
+AVX2 void decode_int8(float scale, int32_t scale_packing, const uint8_t *q, __m256 out[2]) {
+    scaled_integers(_mm_xor_si128(load_16(q), _mm_set1_epi8((char)0x80)), scale, scale_packing, out);
 }
 
 // E4M3 as F16: with the exponent's bits in place the value is 2^-8 of what it should be, subnormals included, and F16

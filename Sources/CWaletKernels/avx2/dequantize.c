@@ -114,16 +114,15 @@ WK_TARGET void wk_avx2_dequantize_q5_k(const wk_matrix *m, int64_t row, int64_t 
 
 WK_TARGET void wk_avx2_dequantize_q6_k(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
     ROW_OF_BLOCKS(256, 210) {
-        float d = scalar_f16(b + 208);
-        for (int j = 0; j < 16; j++) {
-            int half = j / 8, t = j % 8 / 2, k = j % 2;
-            __m128i low = load_16(b + 64 * half + 32 * (t % 2) + 16 * k), high = load_16(b + 128 + 32 * half + 16 * k);
-            low = t < 2 ? low_nibbles(low) : high_nibbles(low);
-            high = _mm_and_si128(_mm_srl_epi16(high, _mm_cvtsi32_si128(2 * t)), _mm_set1_epi8(3));
-            __m128i q = _mm_sub_epi8(_mm_or_si128(low, _mm_slli_epi16(high, 4)), _mm_set1_epi8(32));
-            __m256 v[2];
-            scaled_i8(_mm256_set1_ps(d * (float)(int8_t)b[192 + j]), q, v);
-            store_2(out + 16 * j, v);
+        float scales[16];
+        q6_k_scales(b, scales);
+        _Pragma("clang loop unroll(full)") for (int k = 0; k < 8; k++) {
+            __m256i q = q6_k_values(b, k);
+            __m256 v[4];
+            scaled_i8(_mm256_set1_ps(scales[2 * k]), _mm256_castsi256_si128(q), v);
+            scaled_i8(_mm256_set1_ps(scales[2 * k + 1]), _mm256_extracti128_si256(q, 1), v + 2);
+            store_2(out + 32 * k, v);
+            store_2(out + 32 * k + 16, v + 2);
         }
     }
 }
@@ -141,10 +140,28 @@ WK_TARGET void wk_avx2_dequantize_iq4_xs(const wk_matrix *m, int64_t row, int64_
     }
 }
 
+AVX2 bool scales_fit(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, const int32_t scale_packing) {
+    if (scale_packing != WK_BF16 || begin >= end) return true;
+    int64_t first = begin / m->group_cols, last = (end - 1) / m->group_cols;
+    return wk_bf16_splits_fit(m->scales + 2 * (wk_scale_index(m, row) + first), last - first + 1);
+}
+
+// The type of the scales decides once a call, not once a group.
+#define DEFINE_BY_SCALE(name)                                                                                          \
+    WK_TARGET void wk_avx2_dequantize_##name(const wk_matrix *m, int64_t row, int64_t begin, int64_t end,              \
+                                               float *out) {                                                           \
+        switch (m->scale_packing) {                                                                                    \
+        case WK_BF16: dequantize_##name(m, row, begin, end, out, WK_BF16); break;                                      \
+        case WK_F16: dequantize_##name(m, row, begin, end, out, WK_F16); break;                                        \
+        default: dequantize_##name(m, row, begin, end, out, WK_F32);                                                   \
+        }                                                                                                              \
+    }
+
 // For each run of columns that share a scale: `c` to `run_end`.
 #define FOR_RUNS                                                                                                       \
-    for (int64_t c = begin, group = begin / m->group_cols, run_end; c < end; c = run_end, group++)                     \
-        if (run_end = (group + 1) * m->group_cols < end ? (group + 1) * m->group_cols : end, 1)
+    const int64_t group_cols = m->group_cols, first_scale = wk_scale_index(m, row);                                    \
+    for (int64_t c = begin, group = begin / group_cols, run_end; c < end; c = run_end, group++)                        \
+        if (run_end = (group + 1) * group_cols < end ? (group + 1) * group_cols : end, 1)
 
 // decode(bytes, values) for 16 values at a time; the last few of a run from a copy that is filled up with zeros.
 #define DECODE_RUN(values_a_byte, decode)                                                                              \
@@ -163,37 +180,46 @@ WK_TARGET void wk_avx2_dequantize_iq4_xs(const wk_matrix *m, int64_t row, int64_
         memcpy(out + i, values, (size_t)(run_end - i) * sizeof(float));                                                \
     }
 
-WK_TARGET void wk_avx2_dequantize_int4(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
-    if (m->group_cols % 2 != 0 && m->group_cols < m->cols) { // a run may begin in the middle of a byte
+AVX2 void dequantize_int4(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out,
+                          const int32_t scale_packing) {
+    const bool splits_bytes = m->group_cols % 2 != 0 && m->group_cols < m->cols; // where a group ends
+    if (splits_bytes || !scales_fit(m, row, begin, end, scale_packing)) {
         wk_generic_dequantize_int4(m, row, begin, end, out);
         return;
     }
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {
-        __m256 scale = _mm256_set1_ps(wk_scale_at(m, row, group));
-#define DECODE(bytes, v) decode_int4(scale, m->scale_packing, bytes, v)
+        float scale = wk_scale(m->scales, first_scale + group, scale_packing);
+#define DECODE(bytes, v) decode_int4(scale, scale_packing, bytes, v)
         DECODE_RUN(2, DECODE)
 #undef DECODE
     }
 }
+DEFINE_BY_SCALE(int4)
 
-WK_TARGET void wk_avx2_dequantize_int8(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
+AVX2 void dequantize_int8(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out,
+                          const int32_t scale_packing) {
+    if (!scales_fit(m, row, begin, end, scale_packing)) {
+        wk_generic_dequantize_int8(m, row, begin, end, out);
+        return;
+    }
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {
-        __m256 scale = _mm256_set1_ps(wk_scale_at(m, row, group));
-#define DECODE(bytes, v) decode_int8(scale, m->scale_packing, bytes, v)
+        float scale = wk_scale(m->scales, first_scale + group, scale_packing);
+#define DECODE(bytes, v) decode_int8(scale, scale_packing, bytes, v)
         DECODE_RUN(1, DECODE)
 #undef DECODE
     }
 }
+DEFINE_BY_SCALE(int8)
 
 WK_TARGET void wk_avx2_dequantize_f8_e4m3(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {
-        float scale = wk_scale_at(m, row, group);
+        float scale = wk_scale(m->scales, first_scale + group, m->scale_packing);
         if (!f8_scale_fits(scale)) {
             wk_generic_dequantize_f8_e4m3(m, row, c, run_end, out + c);
             continue;

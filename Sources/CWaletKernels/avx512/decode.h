@@ -88,14 +88,33 @@ AVX512 void k_scales(const uint8_t *b, float scales[8], float minima[8]) {
     _mm256_storeu_ps(minima, _mm256_mul_ps(_mm256_set1_ps(scalar_f16(b + 2)), mn));
 }
 
-// The rounding that compressed-tensors has: to the type of the scale.
-AVX512 __m512 round_product(__m512 product, int32_t scale_packing) {
+AVX512 void q6_k_scales(const uint8_t *b, float scales[16]) {
+    vec_store(scales, _mm512_mul_ps(broadcast_f16(b + 208), floats_of_i8(_mm_loadu_si128((const __m128i *)(b + 192)))));
+}
+
+// The 128 values of half a block of Q6_K.
+AVX512 void q6_k_values(const uint8_t *b, int half, __m256i q[4]) {
+    const __m256i low4 = _mm256_set1_epi8(15), low2 = _mm256_set1_epi8(0x30);
+    const __m256i *low = (const __m256i *)(b + 64 * half);
+    __m256i l0 = _mm256_loadu_si256(low), l1 = _mm256_loadu_si256(low + 1);
+    __m256i h = _mm256_loadu_si256((const __m256i *)(b + 128 + 32 * half));
+    q[0] = _mm256_or_si256(_mm256_and_si256(l0, low4), _mm256_and_si256(_mm256_slli_epi16(h, 4), low2));
+    q[1] = _mm256_or_si256(_mm256_and_si256(l1, low4), _mm256_and_si256(_mm256_slli_epi16(h, 2), low2));
+    q[2] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(l0, 4), low4), _mm256_and_si256(h, low2));
+    q[3] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(l1, 4), low4),
+                           _mm256_and_si256(_mm256_srli_epi16(h, 2), low2));
+    for (int t = 0; t < 4; t++) q[t] = _mm256_sub_epi8(q[t], _mm256_set1_epi8(32));
+}
+
+// Integers of up to 8 bits times a scale, rounded to the type of the scale as compressed-tensors does. A BF16 scale must
+// be one that wk_bf16_split_fits.
+AVX512 __m512 scaled_integers(__m512 q, float scale, int32_t scale_packing) {
+    __m512 s = _mm512_set1_ps(scale);
     if (scale_packing == WK_BF16) {
-        __m512i bits = _mm512_castps_si512(product);
-        __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-        bits = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-        return _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32((int)0xffff0000)));
+        __m512 g = _mm512_mul_ps(q, _mm512_mul_ps(s, _mm512_set1_ps(65537)));
+        return _mm512_sub_ps(g, _mm512_fnmadd_ps(q, s, g));
     }
+    __m512 product = _mm512_mul_ps(q, s);
     if (scale_packing == WK_F16) {
         return _mm512_cvtph_ps(_mm512_cvtps_ph(product, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }
@@ -103,8 +122,7 @@ AVX512 __m512 round_product(__m512 product, int32_t scale_packing) {
 }
 
 AVX512 __m512 int4_table(float scale, int32_t scale_packing) {
-    __m512 values = _mm512_sub_ps(ramp(), _mm512_set1_ps(8));
-    return round_product(_mm512_mul_ps(values, _mm512_set1_ps(scale)), scale_packing);
+    return scaled_integers(_mm512_sub_ps(ramp(), _mm512_set1_ps(8)), scale, scale_packing);
 }
 
 // Values 0..<16 of the nibbles that begin at q, in order. Reads 8 bytes.
@@ -114,22 +132,24 @@ AVX512 __m512 decode_int4(__m512 table, const uint8_t *q) {
     return look_up(table, _mm512_srlv_epi32(words, shifts));
 }
 
-AVX512 __m512 decode_int8(__m512 scale, int32_t scale_packing, const uint8_t *q) {
+AVX512 __m512 decode_int8(float scale, int32_t scale_packing, const uint8_t *q) {
     __m128i bytes = _mm_xor_si128(_mm_loadu_si128((const __m128i *)q), _mm_set1_epi8((char)0x80));
-    return round_product(_mm512_mul_ps(floats_of_i8(bytes), scale), scale_packing);
+    return scaled_integers(floats_of_i8(bytes), scale, scale_packing);
 }
 
 // E4M3 as F16: with the exponent's bits in place the value is 2^-8 of what it should be, subnormals included, and F16
 // converts exactly. The scale makes up for it, which is exact too, as long as 256 times the scale is finite.
 AVX512 bool f8_scale_fits(float scale) { return scale < 0x1p119f && scale > -0x1p119f; }
 AVX512 __m512 f8_scale(float scale) { return _mm512_set1_ps(scale * 256); }
-AVX512 __m256i f16_of_f8(const uint8_t *q) {
-    __m256i wide = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)q));
-    __m256i bits = _mm256_and_si256(_mm256_slli_epi16(wide, 7), _mm256_set1_epi16((short)0xbfff));
-    __mmask16 nan = _mm256_cmpeq_epi16_mask(_mm256_and_si256(wide, _mm256_set1_epi16(0x7f)), _mm256_set1_epi16(0x7f));
-    return _mm256_or_si256(bits, _mm256_maskz_set1_epi16(nan, 0x7e00));
+AVX512 void decode_f8(__m512 scale, const uint8_t *q, __m512 out[2]) {
+    __m512i wide = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)q));
+    __m512i bits = _mm512_and_si512(_mm512_slli_epi16(wide, 7), _mm512_set1_epi16((short)0xbfff));
+    const __m512i ones = _mm512_set1_epi16(0x7f);
+    __mmask32 nan = _mm512_cmpeq_epi16_mask(_mm512_and_si512(wide, ones), ones);
+    bits = _mm512_mask_add_epi16(bits, nan, bits, _mm512_set1_epi16(0x4000)); // exponent all ones, mantissa kept
+    out[0] = _mm512_mul_ps(_mm512_cvtph_ps(_mm512_castsi512_si256(bits)), scale);
+    out[1] = _mm512_mul_ps(_mm512_cvtph_ps(_mm512_extracti64x4_epi64(bits, 1)), scale);
 }
-AVX512 __m512 decode_f8(__m512 scale, const uint8_t *q) { return _mm512_mul_ps(_mm512_cvtph_ps(f16_of_f8(q)), scale); }
 
 AVX512 __m512 decode_bf16(__m256i q) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(q), 16)); }
 

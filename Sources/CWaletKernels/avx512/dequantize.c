@@ -121,25 +121,16 @@ WK_TARGET void wk_avx512_dequantize_q5_k(const wk_matrix *m, int64_t row, int64_
 WK_TARGET void wk_avx512_dequantize_q6_k(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
     ROW_OF_BLOCKS(256, 210) {
         float scales[16];
-        vec_store(scales, _mm512_mul_ps(broadcast_f16(b + 208), floats_of_i8(_mm_loadu_si128((const __m128i *)(b + 192)))));
-        const __m256i low4 = _mm256_set1_epi8(15), low2 = _mm256_set1_epi8(0x30), offset = _mm256_set1_epi8(32);
+        q6_k_scales(b, scales);
         for (int half = 0; half < 2; half++) {
-            const __m256i *ql = (const __m256i *)(b + 64 * half);
-            __m256i a = _mm256_loadu_si256(ql), e = _mm256_loadu_si256(ql + 1);
-            __m256i h = _mm256_loadu_si256((const __m256i *)(b + 128 + 32 * half));
-            __m256i q[4] = {
-                _mm256_or_si256(_mm256_and_si256(a, low4), _mm256_and_si256(_mm256_slli_epi16(h, 4), low2)),
-                _mm256_or_si256(_mm256_and_si256(e, low4), _mm256_and_si256(_mm256_slli_epi16(h, 2), low2)),
-                _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(a, 4), low4), _mm256_and_si256(h, low2)),
-                _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(e, 4), low4),
-                                _mm256_and_si256(_mm256_srli_epi16(h, 2), low2)),
-            };
+            __m256i q[4];
+            q6_k_values(b, half, q);
             for (int t = 0; t < 4; t++) {
-                __m256i v = _mm256_sub_epi8(q[t], offset);
                 int j = 8 * half + 2 * t;
-                vec_store(out + 16 * j, _mm512_mul_ps(_mm512_set1_ps(scales[j]), floats_of_i8(_mm256_castsi256_si128(v))));
-                vec_store(out + 16 * j + 16,
-                          _mm512_mul_ps(_mm512_set1_ps(scales[j + 1]), floats_of_i8(_mm256_extracti128_si256(v, 1))));
+                __m512 v0 = floats_of_i8(_mm256_castsi256_si128(q[t]));
+                __m512 v1 = floats_of_i8(_mm256_extracti128_si256(q[t], 1));
+                vec_store(out + 16 * j, _mm512_mul_ps(_mm512_set1_ps(scales[j]), v0));
+                vec_store(out + 16 * j + 16, _mm512_mul_ps(_mm512_set1_ps(scales[j + 1]), v1));
             }
         }
     }
@@ -160,20 +151,41 @@ WK_TARGET void wk_avx512_dequantize_iq4_xs(const wk_matrix *m, int64_t row, int6
     }
 }
 
+AVX512 bool scales_fit(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, const int32_t scale_packing) {
+    if (scale_packing != WK_BF16 || begin >= end) return true;
+    int64_t first = begin / m->group_cols, last = (end - 1) / m->group_cols;
+    return wk_bf16_splits_fit(m->scales + 2 * (wk_scale_index(m, row) + first), last - first + 1);
+}
+
+// The type of the scales decides once a call, not once a group.
+#define DEFINE_BY_SCALE(name)                                                                                          \
+    WK_TARGET void wk_avx512_dequantize_##name(const wk_matrix *m, int64_t row, int64_t begin, int64_t end,            \
+                                               float *out) {                                                           \
+        switch (m->scale_packing) {                                                                                    \
+        case WK_BF16: dequantize_##name(m, row, begin, end, out, WK_BF16); break;                                      \
+        case WK_F16: dequantize_##name(m, row, begin, end, out, WK_F16); break;                                        \
+        default: dequantize_##name(m, row, begin, end, out, WK_F32);                                                   \
+        }                                                                                                              \
+    }
+
 // For each run of columns that share a scale: `c` to `run_end`.
 #define FOR_RUNS                                                                                                       \
-    for (int64_t c = begin, group = begin / m->group_cols, run_end; c < end; c = run_end, group++)                     \
-        if (run_end = (group + 1) * m->group_cols < end ? (group + 1) * m->group_cols : end, 1)
+    const int64_t group_cols = m->group_cols, first_scale = wk_scale_index(m, row);                                    \
+    for (int64_t c = begin, group = begin / group_cols, run_end; c < end; c = run_end, group++)                        \
+        if (run_end = (group + 1) * group_cols < end ? (group + 1) * group_cols : end, 1)
 
-WK_TARGET void wk_avx512_dequantize_int4(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
-    if (m->group_cols % 2 != 0 && m->group_cols < m->cols) { // a run may begin in the middle of a byte
+AVX512 void dequantize_int4(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out,
+                            const int32_t scale_packing) {
+    const bool splits_bytes = m->group_cols % 2 != 0 && m->group_cols < m->cols; // where a group ends
+    if (splits_bytes || !scales_fit(m, row, begin, end, scale_packing)) {
         wk_generic_dequantize_int4(m, row, begin, end, out);
         return;
     }
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {
-        __m512 table = int4_table(wk_scale_at(m, row, group), m->scale_packing);
+        float scale = wk_scale(m->scales, first_scale + group, scale_packing);
+        __m512 table = int4_table(scale, scale_packing);
         int64_t i = c;
         for (; i + 16 <= run_end; i += 16) vec_store(out + i, decode_int4(table, q + i / 2));
         if (i < run_end) {
@@ -183,38 +195,53 @@ WK_TARGET void wk_avx512_dequantize_int4(const wk_matrix *m, int64_t row, int64_
         }
     }
 }
+DEFINE_BY_SCALE(int4)
 
-WK_TARGET void wk_avx512_dequantize_int8(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
+AVX512 void dequantize_int8(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out,
+                            const int32_t scale_packing) {
+    if (!scales_fit(m, row, begin, end, scale_packing)) {
+        wk_generic_dequantize_int8(m, row, begin, end, out);
+        return;
+    }
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {
-        __m512 scale = _mm512_set1_ps(wk_scale_at(m, row, group));
+        float scale = wk_scale(m->scales, first_scale + group, scale_packing);
         int64_t i = c;
-        for (; i + 16 <= run_end; i += 16) vec_store(out + i, decode_int8(scale, m->scale_packing, q + i));
+        for (; i + 16 <= run_end; i += 16) vec_store(out + i, decode_int8(scale, scale_packing, q + i));
         if (i < run_end) {
             uint8_t last[16] = {0};
             memcpy(last, q + i, (size_t)(run_end - i));
-            vec_store_tail(out + i, decode_int8(scale, m->scale_packing, last), run_end - i);
+            vec_store_tail(out + i, decode_int8(scale, scale_packing, last), run_end - i);
         }
     }
 }
+DEFINE_BY_SCALE(int8)
 
 WK_TARGET void wk_avx512_dequantize_f8_e4m3(const wk_matrix *m, int64_t row, int64_t begin, int64_t end, float *out) {
     const uint8_t *q = m->data + row * m->row_bytes;
     out -= begin;
     FOR_RUNS {
-        float scale = wk_scale_at(m, row, group);
+        float scale = wk_scale(m->scales, first_scale + group, m->scale_packing);
         if (!f8_scale_fits(scale)) {
             wk_generic_dequantize_f8_e4m3(m, row, c, run_end, out + c);
             continue;
         }
-        __m512 factor = f8_scale(scale);
+        __m512 factor = f8_scale(scale), v[2];
         int64_t i = c;
-        for (; i + 16 <= run_end; i += 16) vec_store(out + i, decode_f8(factor, q + i));
+        for (; i + 32 <= run_end; i += 32) {
+            decode_f8(factor, q + i, v);
+            vec_store(out + i, v[0]);
+            vec_store(out + i + 16, v[1]);
+        }
         if (i < run_end) {
-            uint8_t last[16] = {0};
+            uint8_t last[32] = {0};
+            float values[32];
             memcpy(last, q + i, (size_t)(run_end - i));
-            vec_store_tail(out + i, decode_f8(factor, last), run_end - i);
+            decode_f8(factor, last, v);
+            vec_store(values, v[0]);
+            vec_store(values + 16, v[1]);
+            memcpy(out + i, values, (size_t)(run_end - i) * sizeof(float));
         }
     }
 }

@@ -192,7 +192,7 @@ void wk_generic_dequantize_int4(const wk_matrix *m, int64_t row, int64_t begin, 
     const uint8_t *q = m->data + row * m->row_bytes;
     for (int64_t c = begin; c < end;) {
         int64_t group = c / m->group_cols, group_end = (group + 1) * m->group_cols;
-        float scale = wk_scale_at(m, row, group);
+        float scale = wk_scale(m->scales, wk_scale_index(m, row) + group, m->scale_packing);
         for (; c < end && c < group_end; c++) *out++ = scaled_integer(m, (q[c / 2] >> 4 * (c % 2) & 15) - 8, scale);
     }
 }
@@ -201,7 +201,7 @@ void wk_generic_dequantize_int8(const wk_matrix *m, int64_t row, int64_t begin, 
     const uint8_t *q = m->data + row * m->row_bytes;
     for (int64_t c = begin; c < end;) {
         int64_t group = c / m->group_cols, group_end = (group + 1) * m->group_cols;
-        float scale = wk_scale_at(m, row, group);
+        float scale = wk_scale(m->scales, wk_scale_index(m, row) + group, m->scale_packing);
         for (; c < end && c < group_end; c++) *out++ = scaled_integer(m, q[c] - 128, scale);
     }
 }
@@ -210,7 +210,7 @@ void wk_generic_dequantize_f8_e4m3(const wk_matrix *m, int64_t row, int64_t begi
     const uint8_t *q = m->data + row * m->row_bytes;
     for (int64_t c = begin; c < end;) {
         int64_t group = c / m->group_cols, group_end = (group + 1) * m->group_cols;
-        float scale = wk_scale_at(m, row, group);
+        float scale = wk_scale(m->scales, wk_scale_index(m, row) + group, m->scale_packing);
         for (; c < end && c < group_end; c++) *out++ = wk_float_from_f8_e4m3(q[c]) * scale;
     }
 }

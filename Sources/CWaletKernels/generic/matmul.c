@@ -8,7 +8,9 @@ void wk_generic_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, c
     wk_dequantize_fn dequantize = wk_kernels_generic.dequantize[m->packing];
     for (int64_t r = row_begin; r < row_end; r++) {
         dequantize(m, r, 0, m->cols, scratch);
-        for (int64_t t = 0; t < n; t++) y[t * y_stride + (r - row_begin)] = wk_generic_dot(scratch, x + t * x_stride, m->cols);
+        for (int64_t t = 0; t < n; t++) {
+            y[t * y_stride + (r - row_begin)] = wk_generic_dot(scratch, x + t * x_stride, m->cols);
+        }
     }
 }
 
@@ -18,6 +20,8 @@ void wk_generic_matmul_transposed(const wk_matrix *m, int64_t row_begin, int64_t
     for (int64_t t = 0; t < n; t++) memset(y + t * y_stride, 0, (size_t)m->cols * sizeof(float));
     for (int64_t r = row_begin; r < row_end; r++) {
         dequantize(m, r, 0, m->cols, scratch);
-        for (int64_t t = 0; t < n; t++) wk_generic_axpy(x[t * x_stride + (r - row_begin)], scratch, y + t * y_stride, m->cols);
+        for (int64_t t = 0; t < n; t++) {
+            wk_generic_axpy(x[t * x_stride + (r - row_begin)], scratch, y + t * y_stride, m->cols);
+        }
     }
 }

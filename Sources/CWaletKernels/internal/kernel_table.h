@@ -66,14 +66,18 @@ static inline const uint8_t *wk_block_at(const wk_matrix *m, int64_t row, int64_
     return m->data + row * m->row_bytes + col / values * bytes;
 }
 
-// The scale of row `row` and column group `group`.
-static inline float wk_scale_at(const wk_matrix *m, int64_t row, int64_t group) {
-    int64_t index = row / m->group_rows * m->scale_stride + group;
-    switch (m->scale_packing) {
-    case WK_BF16: return wk_float_from_bf16(wk_load_u16(m->scales + 2 * index));
-    case WK_F16: return wk_float_from_f16(wk_load_u16(m->scales + 2 * index));
-    default: return wk_load_f32(m->scales + 4 * index);
+// Scale number `index` of a matrix whose scales are of type `packing`.
+static inline float wk_scale(const uint8_t *scales, int64_t index, int32_t packing) {
+    switch (packing) {
+    case WK_BF16: return wk_float_from_bf16(wk_load_u16(scales + 2 * index));
+    case WK_F16: return wk_float_from_f16(wk_load_u16(scales + 2 * index));
+    default: return wk_load_f32(scales + 4 * index);
     }
+}
+
+// Where the scales of row `row` begin, as a number of scales.
+static inline int64_t wk_scale_index(const wk_matrix *m, int64_t row) {
+    return row / m->group_rows * m->scale_stride;
 }
 
 #endif

@@ -6,8 +6,9 @@
 //   WK_TILE_ROWS    rows of the register tile, 4 or 8: 3 * rows sums and 4 operands must fit the registers
 //   wk_vec          a vector, with vec_zero, vec_set1, vec_load, vec_load_tail, vec_store, vec_store_tail, vec_fma and
 //                   vec_sum; loads take any address
-//   WK_SINGLE_TOKEN(matrix) -> a function that multiplies one tile of rows by one token without dequantizing to memory,
-//                   or NULL
+//   single_token    (matrix) -> a function that multiplies four rows by one token straight from their packing, or NULL;
+//                   the function returns false where it cannot
+//   prepare_token   (matrix, x, space) -> x as that function wants it, in `space` if it differs
 //
 // Every product y[t, r] is one vector of WK_LANES running sums over the columns in their order, folded at the end,
 // wherever row and token lie in a tile. That makes a result independent of the batch and of the row range.
@@ -98,12 +99,15 @@ WK_INLINE void matmul_rows(const int rows, const wk_matrix *m, int64_t r, const 
 static WK_TARGET void matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, const float *x, int64_t x_stride,
                              int64_t n, float *y, int64_t y_stride, float *scratch) {
     int64_t r = row_begin;
-    if (n == 1) {
-        wk_vec sums[WK_TILE_ROWS];
-        wk_single_token_fn multiply = WK_SINGLE_TOKEN(m);
-        for (; multiply && r + WK_SINGLE_ROWS <= row_end; r += WK_SINGLE_ROWS) {
-            multiply(m, r, x, sums);
-            for (int i = 0; i < WK_SINGLE_ROWS; i++) y[r - row_begin + i] = vec_sum(sums[i]);
+    const single_token_fn multiply = n == 1 ? single_token(m) : NULL;
+    // A tile of four rows, should a function return false, takes the front half of the scratch.
+    const float *prepared = multiply ? prepare_token(m, x, scratch + wk_matmul_scratch(m->cols) / 2) : NULL;
+    for (; multiply && r + 4 <= row_end; r += 4) {
+        wk_vec sums[4];
+        if (multiply(m, r, prepared, sums)) {
+            for (int i = 0; i < 4; i++) y[r - row_begin + i] = vec_sum(sums[i]);
+        } else {
+            matmul_rows(4, m, r, x, x_stride, n, y + (r - row_begin), y_stride, scratch);
         }
     }
 #if WK_TILE_ROWS >= 8
@@ -152,12 +156,11 @@ WK_INLINE void matmul_transposed_rows(const int rows, const wk_matrix *m, int64_
             for (int i = 0; i < rows; i++) dequantize(m, r + i, c, c + width, scratch + i * width);
         }
         int64_t t = 0;
-        for (; t + 2 <= n; t += 2) {
-            accumulate_transposed(rows, 2, w, w_stride, x + t * x_stride, x_stride, width, y + t * y_stride + c, y_stride);
+        float *yt = y + c;
+        for (; t + 2 <= n; t += 2, yt += 2 * y_stride) {
+            accumulate_transposed(rows, 2, w, w_stride, x + t * x_stride, x_stride, width, yt, y_stride);
         }
-        if (t < n) {
-            accumulate_transposed(rows, 1, w, w_stride, x + t * x_stride, x_stride, width, y + t * y_stride + c, y_stride);
-        }
+        if (t < n) accumulate_transposed(rows, 1, w, w_stride, x + t * x_stride, x_stride, width, yt, y_stride);
     }
 }
 

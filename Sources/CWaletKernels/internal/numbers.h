@@ -75,6 +75,25 @@ static inline float wk_round_to_f16(float v) {
     return wk_float_from_bits(sign | magnitude);
 }
 
+// Whether q * scale, for a BF16 scale and an integer q of 8 bits, may be rounded to BF16 by Veltkamp's splitting:
+// with g = q * (scale * 65537), the result is g - (g - q * scale). scale * 65537 and q * scale are exact; that the rest
+// rounds ties to even for all 128 mantissas and 256 integers was checked one by one (and is in the tests). Outside these
+// bounds 65537 * q * scale might overflow, or the product be subnormal.
+static inline int wk_bf16_split_fits(float scale) {
+    uint32_t magnitude = wk_bits_from_float(scale) & 0x7fffffffu;
+    return magnitude == 0 || magnitude - 0x0d800000u <= 0x71800000u - 0x0d800000u; // 2^-100 to 2^100
+}
+
+// The same for `count` BF16 scales at once, without branches, so that compilers vectorise it.
+static inline int wk_bf16_splits_fit(const uint8_t *scales, int64_t count) {
+    uint16_t misfits = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint16_t magnitude = wk_load_u16(scales + 2 * i) & 0x7fff;
+        misfits |= (uint16_t)((magnitude != 0) & ((uint16_t)(magnitude - 0x0d80) > 0x7180 - 0x0d80));
+    }
+    return !misfits;
+}
+
 // F8_E4M3FN: no infinities; 0x7f and 0xff are NaN, with the bits that torch gives them.
 static inline float wk_float_from_f8_e4m3(uint8_t b) {
     uint32_t sign = (uint32_t)(b & 0x80) << 24;
