@@ -9,7 +9,14 @@ SWIFT_FLAGS ?=
 help: ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# Where `walet` looks for models by name.
+STORE := $(or $(WALET_MODELS),$(or $(XDG_DATA_HOME),$(HOME)/.local/share)/walet/models)
+
 run: build data ## Sets up, builds, fetches SmolLM2-135M (93 MB) and asks it a question
+	@mkdir -p "$(STORE)/smollm2"
+	@for file in .models/smollm2/*.gguf; do \
+	    target="$(STORE)/smollm2/$${file##*/}"; [ -e "$$target" ] || ln "$$file" "$$target" 2>/dev/null || cp "$$file" "$$target"; \
+	done
 	@.build/release/walet run $(MODEL) "$(PROMPT)"
 
 test: setup data ## Sets up and passes all tests

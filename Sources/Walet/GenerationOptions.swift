@@ -1,3 +1,5 @@
+import WaletEngine
+
 /// How an answer is made.
 public struct GenerationOptions: Sendable {
     public var sampling: SamplingParameters

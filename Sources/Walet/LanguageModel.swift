@@ -64,7 +64,9 @@ public final class LanguageModel: Sendable {
         var endTokens = Set(configuration.endTokens)
         if let vocabulary { endTokens.formUnion(vocabulary.endTokens) }
         self.endTokens = endTokens
-        style = vocabulary?.template.map { OutputStyle.detect(template: $0.source) } ?? .plain
+        style = vocabulary.map { vocabulary in
+            OutputStyle.detect(template: vocabulary.toolTemplate?.source) { vocabulary.tokenizer.id(ofToken: $0) != nil }
+        } ?? .plain
         let count = configuration.vocabularySize
         forbidden = vocabulary.map { vocabulary in
             (0..<count).filter { vocabulary.tokenizer.bytes(of: $0) == nil && !endTokens.contains($0) }
@@ -141,7 +143,7 @@ public final class LanguageModel: Sendable {
             do {
                 let vocabulary = try self.requireVocabulary()
                 let decoder = AnswerDecoder(
-                    vocabulary.tokenizer, style: .plain, startsThinking: false, stops: options.stop)
+                    vocabulary.tokenizer, parser: OutputParser(style: .plain), style: .plain, stops: options.stop)
                 try await self.run(
                     vocabulary.tokenize(text), options, decoder, sequence: nil, { _ in }, { continuation.yield($0) })
                 continuation.finish()

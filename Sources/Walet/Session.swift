@@ -80,11 +80,17 @@ public final class Session: Sendable {
             variables["thinking"] = .bool(thinking)
         }
         let vocabulary = try model.requireVocabulary()
+        let style = model.style
+        // Kimi K2 copies the form of the ids that it reads, and understands but its own.
+        let history = style.toolCalls == .kimi ? messages.withKimiToolCallIDs() : messages
         let prompt = try vocabulary.prompt(
-            messages.map(\.json), tools: tools.isEmpty ? nil : tools, addGenerationPrompt: true, variables: variables)
+            history.map(\.json), tools: tools.isEmpty ? nil : tools, addGenerationPrompt: true, variables: variables)
         let decoder = AnswerDecoder(
-            vocabulary.tokenizer, style: model.style, startsThinking: model.style.opensThinking(prompt: prompt.text),
-            stops: options.stop)
+            vocabulary.tokenizer,
+            parser: OutputParser(
+                style: style, insideThinking: prompt.endsInThinking, tools: tools.compactMap { ToolSignature(json: $0) },
+                callIDPrefix: "call_\(messages.count)_"),
+            style: style, stops: options.stop)
         // From here on the turn counts: until now nothing was said, and an error leaves the conversation as it was.
         state.withLock { state in if let message { state.messages.append(message) } }
         var answer: Answer?

@@ -9,6 +9,8 @@ extension LanguageModel {
         let name: String
         let tokenizer: Tokenizer
         let template: ChatTemplate?
+        /// The same one, where the checkpoint has none of its own for tools.
+        let toolTemplate: ChatTemplate?
         /// Tokens that end a turn or a text, as the tokenizer's files say.
         let endTokens: [Int]
 
@@ -49,14 +51,21 @@ extension LanguageModel {
                     found: "\(error)")
             }
             self.name = name
-            func token(_ id: Int?) -> String? {
-                id.flatMap { tokenizer.bytes(of: $0) }.map { String(decoding: $0, as: UTF8.self) }
+            let tokenizer = tokenizer
+            func token(_ name: String, _ id: Int?) -> String? {
+                configuration.flatMap { ChatTemplate.specialToken(name, in: $0) }
+                    ?? id.flatMap { tokenizer.bytes(of: $0) }.map { String(decoding: $0, as: UTF8.self) }
             }
-            let source = try material.chatTemplate ?? ChatTemplate.source(in: configuration)
+            func compile(_ source: String) throws -> ChatTemplate {
+                try ChatTemplate(
+                    source: source, bosToken: token("bos_token", tokenizer.bosID),
+                    eosToken: token("eos_token", tokenizer.eosID))
+            }
             do {
-                template = try source.map { source in
-                    try ChatTemplate(source: source, bosToken: token(tokenizer.bosID), eosToken: token(tokenizer.eosID))
-                }
+                let choices = try ChatTemplate.Choices(
+                    tokenizerConfig: configuration, jinjaFile: material.chatTemplate)
+                template = try choices.source().map(compile)
+                toolTemplate = try choices.source(hasTools: true).map(compile)
             } catch {
                 throw FormatError(
                     file: material.source, field: "chat_template", expected: "a template that Walet can honour",
@@ -113,7 +122,7 @@ extension LanguageModel {
         func prompt(
             _ messages: [JSONValue], tools: [JSONValue]?, addGenerationPrompt: Bool, variables: [String: JSONValue]
         ) throws -> RenderedPrompt {
-            guard let template else { throw LanguageModelError.noTemplate(name) }
+            guard let template = tools == nil ? template : toolTemplate else { throw LanguageModelError.noTemplate(name) }
             return try template.render(
                 messages: messages, tools: tools, addGenerationPrompt: addGenerationPrompt, extra: variables)
         }

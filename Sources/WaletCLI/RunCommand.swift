@@ -154,7 +154,7 @@ extension ResponseEvent {
         case .text(let text): ["type": "text", "text": .string(text)]
         case .toolCall(let call):
             [
-                "type": "tool_call", "id": call.id.map { .string($0) } ?? .null, "name": .string(call.name),
+                "type": "tool_call", "id": .string(call.id), "name": .string(call.name),
                 "arguments": .string(call.arguments),
             ]
         case .finish(let reason, let usage):

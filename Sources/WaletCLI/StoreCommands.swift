@@ -137,7 +137,7 @@ struct VerifyCommand: AsyncParsableCommand {
             }
             let object: JSONValue = [
                 "name": .string(result.name), "intact": .bool(result.isIntact),
-                "revision": result.manifest?.commit.map { .string($0) } ?? .null, "files": .array(files),
+                "revision": result.manifest.map { .string($0.commit) } ?? .null, "files": .array(files),
             ]
             Terminal.output(object.text() + "\n")
         } else {

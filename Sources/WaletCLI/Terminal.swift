@@ -37,10 +37,7 @@ enum Terminal {
     }
 
     /// One line that says what went wrong.
-    static func describe(_ error: any Error) -> String {
-        if let error = error as? any CustomStringConvertible, !(error is NSError) { return error.description }
-        return "\(error)".isEmpty ? error.localizedDescription : "\(error)"
-    }
+    static func describe(_ error: any Error) -> String { "\(error)" }
 
     static func bytes(_ count: Int) -> String {
         var value = Double(count)
@@ -76,10 +73,16 @@ enum Terminal {
 
 /// Memory of this process.
 enum ProcessMemory {
+    #if os(Linux)
+        private static let wholeProcess = RUSAGE_SELF.rawValue
+    #else
+        private static let wholeProcess = RUSAGE_SELF
+    #endif
+
     /// The most that was resident so far, mapped files included, in bytes.
     static var peakResidentBytes: Int {
         var usage = rusage()
-        guard getrusage(RUSAGE_SELF, &usage) == 0 else { return 0 }
+        guard getrusage(Self.wholeProcess, &usage) == 0 else { return 0 }
         #if os(Linux)
             return usage.ru_maxrss * 1024
         #else
