@@ -34,12 +34,14 @@ NOW = 1754913600
 def compiled(source):
     template = _compile_jinja_template(source)
     template.environment.globals["strftime_now"] = clock
+    # No filter of transformers', but llama.cpp's templates for DeepSeek V3.2 and V4 need it.
+    template.environment.filters["from_json"] = json.loads
     if ".append(" in source or ".pop(" in source:
         # transformers' sandbox forbids changing a list; llama.cpp, for which these were written, allows it.
         strict = template.environment
         environment = SandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[ext.loopcontrols])
-        environment.filters["tojson"] = strict.filters["tojson"]
+        environment.filters.update(strict.filters)
         environment.globals.update(strict.globals)
         template = environment.from_string(source)
     else:

@@ -9,12 +9,13 @@
 #endif
 
 enum JinjaFilter: String, CaseIterable {
-    case abs, attr, batch, capitalize, center, `default`, dictsort, escape, first, float, format, groupby, indent, int
+    case abs, attr, batch, capitalize, center, `default`, dictsort, escape, first, float, format, fromjson, groupby
+    case indent, int
     case items, join, last, length, list, lower, map, max, min, reject, rejectattr, replace, reverse, round, safe
     case select, selectattr, slice, sort, string, sum, title, tojson, trim, truncate, unique, upper, wordcount
 
     private static let aliases: [String: JinjaFilter] = [
-        "count": .length, "d": .default, "e": .escape, "forceescape": .escape,
+        "count": .length, "d": .default, "e": .escape, "forceescape": .escape, "from_json": .fromjson,
     ]
 
     static let supported = (allCases.map(\.rawValue) + aliases.keys).sorted()
@@ -35,6 +36,9 @@ extension JinjaInterpreter {
             let isMissing = value.isUndefined || (given[1]?.isTrue ?? false) && !value.isTrue
             return isMissing ? given[0] ?? .text("") : value
         case .tojson: return .text(try json(value, arguments))
+        case .fromjson:
+            _ = try bind(arguments, [], for: "from_json")
+            return try parsed(try string(value, "from_json"))
         case .length:
             _ = try bind(arguments, [], for: "length")
             return .integer(try length(of: value))
@@ -282,7 +286,8 @@ extension JinjaInterpreter {
         _ value: JinjaValue, _ filter: JinjaFilter, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> JinjaValue {
         var rest = arguments
-        let items = try elements(of: value)
+        // Jinja2 does not look into what is false: None has no elements here.
+        let items = value.isTrue ? try elements(of: value) : []
         var result: [JinjaValue] = []
         if filter == .map {
             if rest.positional.isEmpty, let index = rest.named.firstIndex(where: { $0.name == "attribute" }) {

@@ -1,5 +1,7 @@
 // `tojson` as transformers gives it to templates: Python's json.dumps, not escaped for HTML.
 
+import WaletJSON
+
 extension JinjaInterpreter {
     struct JSONStyle {
         var escapesNonASCII = false
@@ -153,6 +155,17 @@ extension JinjaInterpreter {
             }
         }
         return output
+    }
+
+    /// A JSON text's value: `from_json` is no filter of Jinja2's, but templates written for other engines use it.
+    func parsed(_ text: MarkedText) throws(TemplateError) -> JinjaValue {
+        // A parsed value takes many times the bytes of its text.
+        try charge(bytes: text.count * 64)
+        do throws(JSONError) {
+            return JinjaValue(untrusted: try JSONValue(parsing: text.bytes))
+        } catch {
+            throw failure("from_json: \(error)")
+        }
     }
 
     // MARK: Sorting
