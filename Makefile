@@ -1,0 +1,35 @@
+# Two commands: `make run` answers a question with a real model, `make test` passes the tests. Both do all the set-up.
+SHELL := /bin/bash
+MODEL ?= smollm2
+PROMPT ?= What is the capital of France?
+SWIFT_FLAGS ?=
+
+.PHONY: run test build setup data lint format clean help
+
+help: ## Lists the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: build data ## Sets up, builds, fetches SmolLM2-135M (93 MB) and asks it a question
+	@.build/release/walet run $(MODEL) "$(PROMPT)"
+
+test: setup data ## Sets up and passes all tests
+	swift build -c release --build-tests $(SWIFT_FLAGS)
+	swift test -c release --skip-build --disable-xctest $(SWIFT_FLAGS)
+
+build: setup ## Builds the command line tool in release mode: .build/release/walet
+	swift build -c release --product walet $(SWIFT_FLAGS)
+
+setup: ## Installs missing Debian packages and makes the Python environment in .venv
+	@Tools/setup.sh
+
+data: setup ## Fetches the real model and vocabularies that runs and tests use, into .models
+	@.venv/bin/python Tools/fetch_test_data.py
+
+lint: ## Checks the format of all Swift sources
+	swift format lint --strict --recursive --parallel Package.swift Sources Tests
+
+format: ## Formats all Swift sources in place
+	swift format --in-place --recursive --parallel Package.swift Sources Tests
+
+clean: ## Removes what builds made
+	rm -rf .build

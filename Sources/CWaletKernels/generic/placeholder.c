@@ -1,1 +1,0 @@
-#include "walet_kernels.h"

@@ -1,0 +1,27 @@
+// What users of the library name, gathered from the targets that define it, so that `import Walet` is all they need.
+
+import WaletEngine
+import WaletFormats
+import WaletHub
+import WaletJSON
+import WaletText
+
+public typealias Configuration = WaletFormats.Configuration
+public typealias FormatError = WaletFormats.FormatError
+public typealias SamplingParameters = WaletEngine.SamplingParameters
+public typealias EngineError = WaletEngine.EngineError
+public typealias FinishReason = WaletEngine.FinishReason
+public typealias Usage = WaletEngine.GenerationUsage
+public typealias TokenScores = WaletEngine.TokenScores
+public typealias BenchmarkResult = WaletEngine.BenchmarkResult
+public typealias ChatMessage = WaletText.ChatMessage
+public typealias ToolCall = WaletText.ToolCall
+public typealias JSONValue = WaletJSON.JSONValue
+public typealias ModelFolder = WaletFormats.ModelFolder
+public typealias ModelStore = WaletHub.ModelStore
+public typealias StoredModel = WaletHub.StoredModel
+public typealias Verification = WaletHub.Verification
+public typealias Hub = WaletHub.Hub
+public typealias HubError = WaletHub.HubError
+public typealias PullEvent = WaletHub.PullEvent
+public typealias ProgressBars = WaletHub.ProgressBars

@@ -1,0 +1,31 @@
+/// How an answer is made.
+public struct GenerationOptions: Sendable {
+    public var sampling: SamplingParameters
+    /// Tokens of the answer, thinking included, at most; nil for as many as the context holds.
+    public var maximumTokens: Int?
+    /// Texts that end the answer and are not part of it.
+    public var stop: [String]
+    /// Whether a model that can do both thinks first; nil leaves it to the model's template.
+    public var thinking: Bool?
+
+    public init(
+        sampling: SamplingParameters = .greedy, maximumTokens: Int? = nil, stop: [String] = [], thinking: Bool? = nil
+    ) {
+        self.sampling = sampling
+        self.maximumTokens = maximumTokens
+        self.stop = stop
+        self.thinking = thinking
+    }
+}
+
+/// A piece of an answer, as it is made.
+public enum ResponseEvent: Sendable {
+    /// Reasoning before the answer.
+    case thinking(String)
+    /// The answer.
+    case text(String)
+    /// A whole call of a tool.
+    case toolCall(ToolCall)
+    /// The end.
+    case finish(FinishReason, Usage)
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+import Foundation
+import Walet
+
+/// `walet`: parse, call the library, print.
+@main
+struct WaletCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "walet",
+        abstract: "Runs sparse mixture-of-experts reasoning models on hardware you own.",
+        discussion: """
+            MODEL is a folder of safetensors, a .gguf file, or a name that `walet list` shows.
+            Data goes to standard output, progress and logs to standard error.
+            Exit codes: 0 done, 1 failed, 2 wrong usage.
+            """,
+        version: Version.current,
+        subcommands: [
+            RunCommand.self, ScoreCommand.self, TokenizeCommand.self, TemplateCommand.self, ShowCommand.self,
+            ListCommand.self, PullCommand.self, RemoveCommand.self, VerifyCommand.self, BenchCommand.self,
+        ])
+
+    /// ArgumentParser's own `main` exits with 64 for wrong usage; the contract with scripts says 2.
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            let code = exitCode(for: error)
+            if code == .success || code == .validationFailure {
+                let message = fullMessage(for: error)
+                if !message.isEmpty { code == .success ? print(message) : Terminal.log(message) }
+                Foundation.exit(code == .success ? 0 : 2)
+            }
+            if let exit = error as? ExitCode { Foundation.exit(exit.rawValue) }
+            Terminal.log("walet: \(Terminal.describe(error))")
+            Foundation.exit(1)
+        }
+    }
+}
+
+/// Which model, and how it is loaded: what several commands share.
+struct ModelArguments: ParsableArguments {
+    @Argument(help: "A folder of safetensors, a .gguf file, or a name that `walet list` shows.")
+    var model: String
+
+    @Option(help: "Worker threads; by default the physical cores.")
+    var threads: Int?
+
+    @Option(help: "Arithmetic: 'exact' unpacks the weights to fp32 and keeps activations in fp32.")
+    var precision: Precision = .exact
+
+    enum Precision: String, ExpressibleByArgument, CaseIterable { case exact }
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads: expected a number from 1 to 1024, found \(threads)")
+        }
+    }
+
+    func load(contextLength: Int? = nil) async throws -> LanguageModel {
+        try await LanguageModel.load(model, threads: threads, contextLength: contextLength)
+    }
+}

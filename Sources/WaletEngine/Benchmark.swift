@@ -1,0 +1,72 @@
+import WaletFormats
+import WaletModels
+
+/// What a benchmark measured.
+public struct BenchmarkResult: Sendable {
+    /// Tokens of all sequences' prompts a second.
+    public let prefillRate: Double
+    /// Tokens of all sequences a second.
+    public let decodeRate: Double
+    /// Bytes of weights that a decode step of one sequence reads.
+    public let bytesPerToken: Int
+    /// Bytes of all sequences' caches at the end.
+    public let cacheBytes: Int
+}
+
+extension Engine {
+    /// Measures prefill and decode on random tokens.
+    /// - Parameters:
+    ///   - prompt: tokens of each sequence's prompt.
+    ///   - generate: decode steps.
+    ///   - batch: sequences that are decoded together.
+    public func benchmark(prompt: Int, generate: Int, batch: Int) async throws -> BenchmarkResult {
+        guard prompt >= 1 else { throw EngineError.parameter(name: "prompt", expected: "1 or more", found: "\(prompt)") }
+        guard generate >= 1 else {
+            throw EngineError.parameter(name: "generate", expected: "1 or more", found: "\(generate)")
+        }
+        guard (1...16).contains(batch) else {
+            throw EngineError.parameter(name: "batch", expected: "1 to 16 sequences", found: "\(batch)")
+        }
+        guard prompt + generate <= contextLength else {
+            throw EngineError.contextExceeded(prompt: prompt + generate, context: contextLength)
+        }
+        let model = model
+        return try await perform { space in
+            let vocabulary = model.configuration.vocabularySize
+            let clock = ContinuousClock()
+            let caches = (0..<batch).map { _ in KVCache(model.configuration, capacity: prompt + generate) }
+            var random = SplitMix64(state: 42)
+            func token() -> Int { Int.random(in: 0..<vocabulary, using: &random) }
+
+            // One pass first, so that mapped pages are there and workers awake.
+            let warmUp = KVCache(model.configuration, capacity: 1)
+            space.batch.removeAll()
+            space.batch.append([token()], to: warmUp)
+            try model.forward(space)
+            _ = model.logits(ofRows: 0..<1, space)
+
+            let start = clock.now
+            for cache in caches {
+                while cache.count < prompt {
+                    let rows = min(space.batch.capacity, prompt - cache.count)
+                    space.batch.removeAll()
+                    space.batch.append((0..<rows).map { _ in token() }[...], to: cache)
+                    try model.forward(space)
+                }
+            }
+            _ = model.logits(ofRows: 0..<1, space)
+            let prefill = (clock.now - start).seconds
+            let decodeStart = clock.now
+            for _ in 0..<generate {
+                space.batch.removeAll()
+                for cache in caches { space.batch.append([token()], to: cache) }
+                try model.forward(space)
+                _ = model.logits(ofRows: 0..<batch, space)
+            }
+            let decode = (clock.now - decodeStart).seconds
+            return BenchmarkResult(
+                prefillRate: Double(prompt * batch) / prefill, decodeRate: Double(generate * batch) / decode,
+                bytesPerToken: model.bytesPerToken, cacheBytes: caches.reduce(0) { $0 + $1.byteCount })
+        }
+    }
+}

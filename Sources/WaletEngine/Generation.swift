@@ -1,0 +1,91 @@
+import WaletModels
+
+/// A sequence that may go on in later requests: its tokens and what attention remembers of them.
+public final class SequenceState: @unchecked Sendable {
+    // Unchecked: only the engine's thread reads or writes it, one request at a time.
+    let cache: KVCache
+    /// The tokens whose rows the cache holds.
+    var tokens: [Int] = []
+
+    init(cache: KVCache) { self.cache = cache }
+
+    /// Keeps the longest part that `prompt` begins with, but one token less than all of it, so that there is a row left
+    /// to predict from.
+    func keepPrefix(of prompt: [Int]) {
+        var common = 0
+        while common < min(tokens.count, prompt.count - 1), tokens[common] == prompt[common] { common += 1 }
+        tokens.removeLast(tokens.count - common)
+        cache.truncate(to: common)
+    }
+}
+
+/// A prompt, and how to go on from it.
+public struct GenerationRequest: Sendable {
+    public var prompt: [Int]
+    public var sampling: SamplingParameters
+    /// Tokens of the answer, at most; nil for as many as the context holds.
+    public var maximumTokens: Int?
+    /// Tokens that end the answer. They are not part of it.
+    public var endTokens: Set<Int>
+    /// Ids that must never be drawn.
+    public var forbidden: [Int]
+    /// Where to go on; nil starts anew.
+    public var sequence: SequenceState?
+
+    public init(
+        prompt: [Int], sampling: SamplingParameters = .init(), maximumTokens: Int? = nil, endTokens: Set<Int> = [],
+        forbidden: [Int] = [], sequence: SequenceState? = nil
+    ) {
+        self.prompt = prompt
+        self.sampling = sampling
+        self.maximumTokens = maximumTokens
+        self.endTokens = endTokens
+        self.forbidden = forbidden
+        self.sequence = sequence
+    }
+}
+
+/// Why an answer ended.
+public enum FinishReason: String, Sendable {
+    /// An end token, or a stop string.
+    case stop
+    /// The maximum of tokens, or the end of the context.
+    case length
+    case cancelled
+}
+
+/// What a request took.
+public struct GenerationUsage: Sendable, Equatable {
+    public var promptTokens = 0
+    /// Prompt tokens that were in the sequence already.
+    public var cachedTokens = 0
+    public var answerTokens = 0
+    /// Until the first token of the answer, in seconds.
+    public var prefillSeconds = 0.0
+    /// From the first token of the answer to the last, in seconds.
+    public var decodeSeconds = 0.0
+
+    /// Prompt tokens a second, those that were not cached.
+    public var prefillRate: Double { prefillSeconds > 0 ? Double(promptTokens - cachedTokens) / prefillSeconds : 0 }
+    /// Answer tokens a second after the first.
+    public var decodeRate: Double { decodeSeconds > 0 ? Double(max(0, answerTokens - 1)) / decodeSeconds : 0 }
+}
+
+public enum GenerationEvent: Sendable {
+    /// A token of the answer, and what it took until then.
+    case token(Int, GenerationUsage)
+    case finished(FinishReason, GenerationUsage)
+}
+
+/// The distribution after each token of a text.
+public struct TokenScores: Sendable {
+    public struct Candidate: Sendable, Equatable {
+        public let id: Int
+        /// ln p
+        public let logprob: Float
+    }
+    /// ln p(tokens[i] | tokens[..<i]); nil for the first.
+    public var logprobs: [Float?] = []
+    /// The likeliest next tokens after tokens[...i], largest first; empty where none were asked for.
+    public var top: [[Candidate]] = []
+}

@@ -1,0 +1,106 @@
+import CWaletKernels
+import WaletFormats
+import WaletTensor
+
+/// Memory of the attention blocks.
+struct AttentionSpace {
+    struct Sizes {
+        var compressedQuery = 0
+        var query: Int
+        var keyValue: Int
+        var absorbed = 0
+        var mixed: Int
+        var context = 0
+
+        init(_ configuration: Configuration) {
+            let heads = configuration.heads
+            switch configuration.attention {
+            case .latent(let latent):
+                compressedQuery = latent.queryRank ?? 0
+                query = heads * (latent.plainHeadSize + latent.ropeHeadSize)
+                keyValue = latent.latentRank + latent.ropeHeadSize
+                absorbed = heads * (latent.latentRank + latent.ropeHeadSize)
+                context = heads * latent.latentRank
+                mixed = heads * latent.valueHeadSize
+            case .grouped(let grouped):
+                query = heads * grouped.headSize
+                keyValue = 2 * grouped.keyValueHeads * grouped.headSize
+                mixed = heads * grouped.headSize
+            }
+        }
+
+        var rowFloats: Int { compressedQuery + query + keyValue + absorbed + context + mixed }
+    }
+
+    /// `[rows, queryRank]`
+    let compressedQuery: FloatBuffer
+    /// `[rows, heads, head size]`
+    let query: FloatBuffer
+    /// What the cache keeps, before norms and rotation: `[rows, cache width]`
+    let keyValue: FloatBuffer
+    /// Latent attention: queries in the latent's space, `[rows, heads, latentRank + ropeHeadSize]`
+    let absorbed: FloatBuffer
+    /// Latent attention: mixed latents, `[rows, heads, latentRank]`
+    let context: FloatBuffer
+    /// Mixed values, `[rows, heads, value head size]`
+    let mixed: FloatBuffer
+
+    init(_ sizes: Sizes, rows: Int) {
+        compressedQuery = FloatBuffer(count: rows * sizes.compressedQuery)
+        query = FloatBuffer(count: rows * sizes.query)
+        keyValue = FloatBuffer(count: rows * sizes.keyValue)
+        absorbed = FloatBuffer(count: rows * sizes.absorbed)
+        context = FloatBuffer(count: rows * sizes.context)
+        mixed = FloatBuffer(count: rows * sizes.mixed)
+    }
+}
+
+/// One layer's attention: reads `normed`, writes `output`, and puts the new tokens' rows into their caches.
+enum Attention: Sendable {
+    case latent(LatentAttention)
+    case grouped(GroupedAttention)
+
+    init(_ configuration: Configuration, layer: Int, from source: some WeightSource) throws(FormatError) {
+        let prefix = "model.layers.\(layer).self_attn."
+        switch configuration.attention {
+        case .latent(let shape):
+            self = .latent(try LatentAttention(configuration, shape, layer: layer, prefix, from: source))
+        case .grouped(let shape):
+            self = .grouped(try GroupedAttention(configuration, shape, layer: layer, prefix, from: source))
+        }
+    }
+
+    func callAsFunction(_ space: Workspace, _ rope: RotaryEmbedding) {
+        switch self {
+        case .latent(let attention): attention(space, rope)
+        case .grouped(let attention): attention(space, rope)
+        }
+    }
+}
+
+/// Softmax attention of one head of one row over the rows of a cache: scores over `keyOffset`, mixture of
+/// `valueOffset`. Works with memory for one score a position, whatever the length.
+/// - Parameters:
+///   - query: `[keySize]`
+///   - scores: scratch, `[positions]`
+///   - result: `[valueSize]`
+@inline(__always)
+func attend(
+    query: UnsafePointer<Float>, cache: KVCache, layer: Int, positions: Int, keyOffset: Int, keySize: Int,
+    valueOffset: Int, valueSize: Int, scale: Float, scores: UnsafeMutablePointer<Float>,
+    into result: UnsafeMutablePointer<Float>
+) {
+    let width = cache.width
+    cache.forEachStretch(layer: layer, positions: positions) { first, rows, start in
+        for row in 0..<rows {
+            scores[first + row] = wk_dot(query, start + row * width + keyOffset, Int64(keySize)) * scale
+        }
+    }
+    wk_softmax(scores, Int64(positions))
+    result.update(repeating: 0, count: valueSize)
+    cache.forEachStretch(layer: layer, positions: positions) { first, rows, start in
+        for row in 0..<rows {
+            wk_axpy(scores[first + row], start + row * width + valueOffset, result, Int64(valueSize))
+        }
+    }
+}

@@ -1,0 +1,268 @@
+import CWaletKernels
+import WaletFormats
+import WaletTensor
+
+/// Memory of the feed-forward blocks.
+final class FeedForwardSpace {
+    struct Sizes {
+        /// Floats a row: widest inner activation, routed inner activations and inputs and outputs, router scores.
+        let inner: Int
+        let hidden: Int
+        let perToken: Int
+        let experts: Int
+        let groups: Int
+
+        init(_ configuration: Configuration) {
+            let experts = configuration.experts
+            hidden = configuration.hiddenSize
+            perToken = experts?.perToken ?? 0
+            self.experts = experts?.count ?? 0
+            groups = experts?.groups ?? 0
+            inner = max(
+                configuration.feedForwardSize, (experts?.width ?? 0) * max(perToken, experts?.shared ?? 0))
+        }
+
+        var rowFloats: Int { 2 * inner + 2 * perToken * hidden + 2 * experts + groups + 2 * perToken }
+    }
+
+    /// silu(gate) * up, `[slots, width]`, and up alone.
+    let gate: FloatBuffer
+    let up: FloatBuffer
+    /// Inputs in order of experts, `[rows * perToken, hidden]`
+    let gathered: FloatBuffer
+    /// Expert outputs in that order, `[rows * perToken, hidden]`
+    let outputs: FloatBuffer
+    /// Router scores, `[rows, experts]`, and its scratch, `[rows, experts + groups]`
+    let scores: FloatBuffer
+    let choice: FloatBuffer
+    /// Weights of the chosen experts, `[rows, perToken]`
+    let weights: FloatBuffer
+    /// The chosen experts, `[rows, perToken]`
+    let ids: UnsafeMutablePointer<Int32>
+    /// Where each choice lies in the order of experts, `[rows, perToken]`
+    let slots: UnsafeMutablePointer<Int32>
+    /// First slot of each expert, `[experts + 1]`
+    let firstSlot: UnsafeMutablePointer<Int32>
+    /// Experts that have a token, `[experts]`
+    let active: UnsafeMutablePointer<Int32>
+
+    init(_ sizes: Sizes, rows: Int) {
+        gate = FloatBuffer(count: rows * sizes.inner)
+        up = FloatBuffer(count: rows * sizes.inner)
+        gathered = FloatBuffer(count: rows * sizes.perToken * sizes.hidden)
+        outputs = FloatBuffer(count: rows * sizes.perToken * sizes.hidden)
+        scores = FloatBuffer(count: rows * sizes.experts)
+        choice = FloatBuffer(count: rows * (sizes.experts + sizes.groups))
+        weights = FloatBuffer(count: rows * sizes.perToken)
+        ids = .allocate(capacity: max(1, rows * sizes.perToken))
+        slots = .allocate(capacity: max(1, rows * sizes.perToken))
+        firstSlot = .allocate(capacity: sizes.experts + 1)
+        active = .allocate(capacity: max(1, sizes.experts))
+    }
+
+    deinit {
+        ids.deallocate()
+        slots.deallocate()
+        firstSlot.deallocate()
+        active.deallocate()
+    }
+}
+
+/// down(silu(gate x) * up x)
+struct GatedFeedForward: Sendable {
+    let gate: Linear
+    let up: Linear
+    let down: Linear
+
+    init(_ prefix: String, hidden: Int, width: Int, bias: Bool = false, from source: some WeightSource)
+        throws(FormatError)
+    {
+        gate = try Linear(prefix + "gate_proj", outputs: width, inputs: hidden, bias: bias, from: source)
+        up = try Linear(prefix + "up_proj", outputs: width, inputs: hidden, bias: bias, from: source)
+        down = try Linear(prefix + "down_proj", outputs: hidden, inputs: width, bias: bias, from: source)
+    }
+
+    /// A tile of the inner activation, on the calling worker: inner[t, row] for `rows`.
+    /// - Parameters:
+    ///   - x: `[count, hidden]`
+    ///   - inner, up: `[count, width]`
+    @inline(__always)
+    func activate(
+        _ rows: Range<Int>, _ x: UnsafePointer<Float>, count: Int, into inner: UnsafeMutablePointer<Float>,
+        up upper: UnsafeMutablePointer<Float>, _ scratch: UnsafeMutablePointer<Float>
+    ) {
+        let width = gate.outputs
+        let hidden = gate.inputs
+        let first = rows.lowerBound
+        gate.multiply(rows, x, stride: hidden, count: count, into: inner + first, stride: width, scratch)
+        up.multiply(rows, x, stride: hidden, count: count, into: upper + first, stride: width, scratch)
+        for t in 0..<count {
+            wk_silu_mul(inner + t * width + first, upper + t * width + first, Int64(rows.count))
+        }
+    }
+
+    /// All of it, in parallel: output[t] for `count` rows.
+    func callAsFunction(
+        _ x: UnsafePointer<Float>, count: Int, into output: UnsafeMutablePointer<Float>, _ space: FeedForwardSpace,
+        _ pool: ThreadPool
+    ) {
+        let inner = space.gate.pointer
+        let tile = RowTile(rows: gate.outputs, threads: pool.threads)
+        pool.run(tile.count) { task, worker in
+            activate(tile.rows(task), x, count: count, into: inner, up: space.up.pointer, pool.scratch(of: worker))
+        }
+        down(inner, count: count, into: output, pool)
+    }
+}
+
+/// Routed experts, and the shared ones.
+struct SparseFeedForward: Sendable {
+    let router: Router
+    let experts: [GatedFeedForward]
+    let shared: GatedFeedForward?
+
+    init(_ configuration: Configuration, _ shape: Configuration.Experts, _ prefix: String, from source: some WeightSource)
+        throws(FormatError)
+    {
+        let hidden = configuration.hiddenSize
+        router = try Router(configuration, shape, prefix, from: source)
+        var experts: [GatedFeedForward] = []
+        experts.reserveCapacity(shape.count)
+        for expert in 0..<shape.count {
+            experts.append(
+                try GatedFeedForward("\(prefix)experts.\(expert).", hidden: hidden, width: shape.width, from: source))
+        }
+        self.experts = experts
+        shared =
+            shape.shared > 0
+            ? try GatedFeedForward(
+                prefix + "shared_experts.", hidden: hidden, width: shape.shared * shape.width, from: source) : nil
+    }
+
+    func callAsFunction(_ workspace: Workspace) {
+        let space = workspace.feedForward
+        let pool = workspace.pool
+        let rows = workspace.batch.count
+        let x = workspace.normed.pointer
+        let output = workspace.output.pointer
+        let hidden = router.gate.inputs
+        let perToken = router.experts.perToken
+
+        if let shared {
+            shared(x, count: rows, into: output, space, pool)
+        } else {
+            output.update(repeating: 0, count: rows * hidden)
+        }
+        route(x, rows: rows, space, pool)
+        let active = group(rows: rows, space)
+        let inputs: UnsafePointer<Float>
+        if rows == 1 {
+            // One token's slots all read the same input.
+            for slot in 0..<perToken { (space.gathered.pointer + slot * hidden).update(from: x, count: hidden) }
+            inputs = UnsafePointer(space.gathered.pointer)
+        } else {
+            pool.run(rows) { row, _ in
+                for k in row * perToken..<(row + 1) * perToken {
+                    (space.gathered.pointer + Int(space.slots[k]) * hidden).update(from: x + row * hidden, count: hidden)
+                }
+            }
+            inputs = UnsafePointer(space.gathered.pointer)
+        }
+
+        let width = experts[0].gate.outputs
+        let upper = RowTile(rows: width, threads: pool.threads, sharedWith: active)
+        pool.run(active * upper.count) { task, worker in
+            let (index, part) = task.quotientAndRemainder(dividingBy: upper.count)
+            let expert = Int(space.active[index])
+            let first = Int(space.firstSlot[expert])
+            let count = Int(space.firstSlot[expert + 1]) - first
+            experts[expert].activate(
+                upper.rows(part), inputs + first * hidden, count: count, into: space.gate.pointer + first * width,
+                up: space.up.pointer + first * width, pool.scratch(of: worker))
+        }
+        let lower = RowTile(rows: hidden, threads: pool.threads, sharedWith: active)
+        pool.run(active * lower.count) { task, worker in
+            let (index, part) = task.quotientAndRemainder(dividingBy: lower.count)
+            let expert = Int(space.active[index])
+            let first = Int(space.firstSlot[expert])
+            let count = Int(space.firstSlot[expert + 1]) - first
+            let tile = lower.rows(part)
+            experts[expert].down.multiply(
+                tile, space.gate.pointer + first * width, stride: width, count: count,
+                into: space.outputs.pointer + first * hidden + tile.lowerBound, stride: hidden,
+                pool.scratch(of: worker))
+        }
+        pool.run(rows) { row, _ in
+            for k in row * perToken..<(row + 1) * perToken {
+                wk_axpy(
+                    space.weights.pointer[k], space.outputs.pointer + Int(space.slots[k]) * hidden,
+                    output + row * hidden, Int64(hidden))
+            }
+        }
+    }
+
+    private func route(_ x: UnsafePointer<Float>, rows: Int, _ space: FeedForwardSpace, _ pool: ThreadPool) {
+        let shape = router.experts
+        router.gate(x, count: rows, into: space.scores.pointer, pool)
+        pool.run(rows) { row, _ in
+            router.route(
+                space.scores.pointer + row * shape.count,
+                choice: space.choice.pointer + row * (shape.count + shape.groups),
+                ids: space.ids + row * shape.perToken, weights: space.weights.pointer + row * shape.perToken)
+        }
+    }
+
+    /// Orders all choices by expert, so that each expert's weights are read once.
+    /// - Returns: how many experts have a token.
+    private func group(rows: Int, _ space: FeedForwardSpace) -> Int {
+        let shape = router.experts
+        let choices = rows * shape.perToken
+        space.firstSlot.update(repeating: 0, count: shape.count + 1)
+        for k in 0..<choices { space.firstSlot[Int(space.ids[k]) + 1] += 1 }
+        var active = 0
+        for expert in 0..<shape.count {
+            if space.firstSlot[expert + 1] > 0 {
+                space.active[active] = Int32(expert)
+                active += 1
+            }
+            space.firstSlot[expert + 1] += space.firstSlot[expert]
+        }
+        // Each expert's start moves on with its tokens, and is put back afterwards.
+        for k in 0..<choices {
+            let expert = Int(space.ids[k])
+            space.slots[k] = space.firstSlot[expert]
+            space.firstSlot[expert] += 1
+        }
+        for expert in stride(from: shape.count, to: 0, by: -1) { space.firstSlot[expert] = space.firstSlot[expert - 1] }
+        space.firstSlot[0] = 0
+        return active
+    }
+}
+
+/// One layer's feed-forward: reads `normed`, writes `output`.
+enum FeedForward: Sendable {
+    case dense(GatedFeedForward)
+    case sparse(SparseFeedForward)
+
+    init(_ configuration: Configuration, layer: Int, from source: some WeightSource) throws(FormatError) {
+        let prefix = "model.layers.\(layer).mlp."
+        if let experts = configuration.experts, configuration.isSparse(layer: layer) {
+            self = .sparse(try SparseFeedForward(configuration, experts, prefix, from: source))
+        } else {
+            self = .dense(
+                try GatedFeedForward(
+                    prefix, hidden: configuration.hiddenSize, width: configuration.feedForwardSize,
+                    bias: configuration.feedForwardBias, from: source))
+        }
+    }
+
+    func callAsFunction(_ workspace: Workspace) {
+        switch self {
+        case .dense(let feedForward):
+            feedForward(
+                workspace.normed.pointer, count: workspace.batch.count, into: workspace.output.pointer,
+                workspace.feedForward, workspace.pool)
+        case .sparse(let feedForward): feedForward(workspace)
+        }
+    }
+}

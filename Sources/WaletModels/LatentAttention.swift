@@ -1,0 +1,184 @@
+import CWaletKernels
+import WaletFormats
+import WaletTensor
+
+/// Multi-head latent attention in its absorbed form (DeepSeek-V2, arXiv 2405.04434, section 2.1).
+///
+/// The cache keeps one normalized latent and one rotated key a token, shared by all heads. Queries are taken into the
+/// latent's space by the key half of `kv_b_proj`, and mixed latents out of it by the value half, so that keys and
+/// values are never made.
+struct LatentAttention: Sendable {
+    /// `kv_b_proj` as published, or as GGUF files split it.
+    enum Expansion: Sendable {
+        /// `[heads * (plain + value), latent]`: for each head the key rows, then the value rows.
+        case joint(Linear)
+        /// Keys transposed, `[heads * latent, plain]`, and values, `[heads * value, latent]`.
+        case split(keys: Linear, values: Linear)
+    }
+
+    enum Query: Sendable {
+        case dense(Linear)
+        case compressed(down: Linear, norm: FloatBuffer, up: Linear)
+    }
+
+    let layer: Int
+    let heads: Int
+    let shape: Configuration.LatentAttention
+    let query: Query
+    let compression: Linear
+    /// `[latentRank]`
+    let latentNorm: FloatBuffer
+    let expansion: Expansion
+    let outputProjection: Linear
+    let scale: Float
+
+    init(
+        _ configuration: Configuration, _ shape: Configuration.LatentAttention, layer: Int, _ prefix: String,
+        from source: some WeightSource
+    ) throws(FormatError) {
+        let hidden = configuration.hiddenSize
+        let heads = configuration.heads
+        let bias = configuration.attentionBias
+        let headSize = shape.plainHeadSize + shape.ropeHeadSize
+        self.layer = layer
+        self.heads = heads
+        self.shape = shape
+        scale = Float(configuration.rope.logitScale / Double(headSize).squareRoot())
+        if let rank = shape.queryRank {
+            query = .compressed(
+                down: try Linear(prefix + "q_a_proj", outputs: rank, inputs: hidden, bias: bias, from: source),
+                norm: try source.vector(prefix + "q_a_layernorm.weight", count: rank),
+                up: try Linear(prefix + "q_b_proj", outputs: heads * headSize, inputs: rank, from: source))
+        } else {
+            query = .dense(try Linear(prefix + "q_proj", outputs: heads * headSize, inputs: hidden, from: source))
+        }
+        compression = try Linear(
+            prefix + "kv_a_proj_with_mqa", outputs: shape.latentRank + shape.ropeHeadSize, inputs: hidden, bias: bias,
+            from: source)
+        latentNorm = try source.vector(prefix + "kv_a_layernorm.weight", count: shape.latentRank)
+        if !source.hasMatrix(prefix + "kv_b_proj"), source.hasMatrix(prefix + "k_b_proj") {
+            expansion = .split(
+                keys: try Linear(
+                    prefix + "k_b_proj", outputs: heads * shape.latentRank, inputs: shape.plainHeadSize, from: source),
+                values: try Linear(
+                    prefix + "v_b_proj", outputs: heads * shape.valueHeadSize, inputs: shape.latentRank, from: source))
+        } else {
+            expansion = .joint(
+                try Linear(
+                    prefix + "kv_b_proj", outputs: heads * (shape.plainHeadSize + shape.valueHeadSize),
+                    inputs: shape.latentRank, from: source))
+        }
+        outputProjection = try Linear(
+            prefix + "o_proj", outputs: hidden, inputs: heads * shape.valueHeadSize, bias: bias, from: source)
+    }
+
+    func callAsFunction(_ space: Workspace, _ rope: RotaryEmbedding) {
+        let pool = space.pool
+        let batch = space.batch
+        let rows = batch.count
+        let queries = space.attention.query.pointer
+        project(space, rows: rows)
+
+        let latent = shape.latentRank
+        let plain = shape.plainHeadSize
+        let headSize = plain + shape.ropeHeadSize
+        let width = latent + shape.ropeHeadSize
+        let pairs = rope.pairs
+        let absorbed = space.attention.absorbed.pointer
+        pool.run(rows) { row, _ in
+            let cosines = space.cosines.pointer + row * pairs
+            let sines = space.sines.pointer + row * pairs
+            for head in 0..<heads {
+                let target = absorbed + (row * heads + head) * width + latent
+                target.update(
+                    from: queries + (row * heads + head) * headSize + plain, count: shape.ropeHeadSize)
+                rope.rotate(target, cos: cosines, sin: sines)
+            }
+            let fresh = space.attention.keyValue.pointer + row * width
+            let segment = batch.segments[batch.segmentOfRow[row]]
+            let cached = segment.cache.row(layer: layer, position: batch.positions[row])
+            wk_rms_norm(fresh, latentNorm.pointer, shape.latentNormEpsilon, cached, Int64(latent))
+            (cached + latent).update(from: fresh + latent, count: shape.ropeHeadSize)
+            rope.rotate(cached + latent, cos: cosines, sin: sines)
+        }
+
+        let context = space.attention.context.pointer
+        let mixed = space.attention.mixed.pointer
+        pool.run(heads) { head, worker in
+            absorb(head, queries, count: rows, into: absorbed, pool.scratch(of: worker))
+        }
+        pool.run(rows * heads) { task, worker in
+            let row = task / heads
+            let segment = batch.segments[batch.segmentOfRow[row]]
+            attend(
+                query: absorbed + task * width, cache: segment.cache, layer: layer,
+                positions: batch.positions[row] + 1, keyOffset: 0, keySize: width, valueOffset: 0, valueSize: latent,
+                scale: scale, scores: pool.scratch(of: worker), into: context + task * latent)
+        }
+        pool.run(heads) { head, worker in
+            expand(head, context, count: rows, into: mixed, pool.scratch(of: worker))
+        }
+        outputProjection(mixed, count: rows, into: space.output.pointer, pool)
+    }
+
+    /// Queries and new latents of all rows.
+    private func project(_ space: Workspace, rows: Int) {
+        let queries = space.attention.query.pointer
+        switch query {
+        case .dense(let projection):
+            projection(space.normed.pointer, count: rows, into: queries, space.pool)
+        case .compressed(let down, let norm, let up):
+            let compressed = space.attention.compressedQuery.pointer
+            down(space.normed.pointer, count: rows, into: compressed, space.pool)
+            for row in 0..<rows {
+                let q = compressed + row * down.outputs
+                wk_rms_norm(q, norm.pointer, shape.latentNormEpsilon, q, Int64(down.outputs))
+            }
+            up(compressed, count: rows, into: queries, space.pool)
+        }
+        compression(space.normed.pointer, count: rows, into: space.attention.keyValue.pointer, space.pool)
+    }
+
+    /// One head's plain query in the latent's space: absorbed[t, head, ..<latent].
+    private func absorb(
+        _ head: Int, _ queries: UnsafePointer<Float>, count: Int, into absorbed: UnsafeMutablePointer<Float>,
+        _ scratch: UnsafeMutablePointer<Float>
+    ) {
+        let headSize = shape.plainHeadSize + shape.ropeHeadSize
+        let width = shape.latentRank + shape.ropeHeadSize
+        let x = queries + head * headSize
+        let y = absorbed + head * width
+        switch expansion {
+        case .joint(let linear):
+            let first = head * (shape.plainHeadSize + shape.valueHeadSize)
+            linear.multiplyTransposed(
+                first..<first + shape.plainHeadSize, x, stride: heads * headSize, count: count, into: y,
+                stride: heads * width, scratch)
+        case .split(let keys, _):
+            let first = head * shape.latentRank
+            keys.multiply(
+                first..<first + shape.latentRank, x, stride: heads * headSize, count: count, into: y,
+                stride: heads * width, scratch)
+        }
+    }
+
+    /// One head's mixed latent as values: mixed[t, head].
+    private func expand(
+        _ head: Int, _ context: UnsafePointer<Float>, count: Int, into mixed: UnsafeMutablePointer<Float>,
+        _ scratch: UnsafeMutablePointer<Float>
+    ) {
+        let values: Linear
+        let first: Int
+        switch expansion {
+        case .joint(let linear):
+            values = linear
+            first = head * (shape.plainHeadSize + shape.valueHeadSize) + shape.plainHeadSize
+        case .split(_, let linear):
+            values = linear
+            first = head * shape.valueHeadSize
+        }
+        values.multiply(
+            first..<first + shape.valueHeadSize, context + head * shape.latentRank, stride: heads * shape.latentRank,
+            count: count, into: mixed + head * shape.valueHeadSize, stride: heads * shape.valueHeadSize, scratch)
+    }
+}

@@ -1,0 +1,79 @@
+import CWaletKernels
+import WaletFormats
+import WaletTensor
+
+/// A projection: y = x Wᵀ + b. How W is packed is the matrix's affair.
+struct Linear: Sendable {
+    let matrix: WeightMatrix
+    let bias: FloatBuffer?
+
+    var inputs: Int { matrix.columns }
+    var outputs: Int { matrix.rows }
+
+    init(_ module: String, outputs: Int, inputs: Int, bias: Bool = false, from source: some WeightSource)
+        throws(FormatError)
+    {
+        matrix = try source.matrix(module, rows: outputs, columns: inputs)
+        self.bias = bias ? try source.vector(module + ".bias", count: outputs) : nil
+    }
+
+    /// y[t, r] = x[t] · W[r] + b[r], all rows in parallel.
+    /// - Parameters:
+    ///   - x: `[count, inputs]`
+    ///   - y: `[count, outputs]`
+    func callAsFunction(
+        _ x: UnsafePointer<Float>, count: Int, into y: UnsafeMutablePointer<Float>, _ pool: ThreadPool
+    ) {
+        let outputs = outputs
+        let tile = RowTile(rows: outputs, threads: pool.threads)
+        pool.run(tile.count) { task, worker in
+            let rows = tile.rows(task)
+            multiply(rows, x, stride: inputs, count: count, into: y + rows.lowerBound, stride: outputs, pool.scratch(of: worker))
+        }
+    }
+
+    /// Some rows of the product, on the calling worker: y[t, r - rows.lowerBound].
+    @inline(__always)
+    func multiply(
+        _ rows: Range<Int>, _ x: UnsafePointer<Float>, stride xStride: Int, count: Int,
+        into y: UnsafeMutablePointer<Float>, stride yStride: Int, _ scratch: UnsafeMutablePointer<Float>
+    ) {
+        withUnsafePointer(to: matrix.raw) {
+            wk_matmul(
+                $0, Int64(rows.lowerBound), Int64(rows.upperBound), x, Int64(xStride), Int64(count), y, Int64(yStride),
+                scratch)
+        }
+        guard let bias else { return }
+        for t in 0..<count { wk_add(bias.pointer + rows.lowerBound, y + t * yStride, Int64(rows.count)) }
+    }
+
+    /// y[t, c] = sum over the rows r of x[t, r - rows.lowerBound] W[r, c], on the calling worker; no bias.
+    @inline(__always)
+    func multiplyTransposed(
+        _ rows: Range<Int>, _ x: UnsafePointer<Float>, stride xStride: Int, count: Int,
+        into y: UnsafeMutablePointer<Float>, stride yStride: Int, _ scratch: UnsafeMutablePointer<Float>
+    ) {
+        withUnsafePointer(to: matrix.raw) {
+            wk_matmul_transposed(
+                $0, Int64(rows.lowerBound), Int64(rows.upperBound), x, Int64(xStride), Int64(count), y, Int64(yStride),
+                scratch)
+        }
+    }
+}
+
+/// How the rows of a matrix are dealt to workers: tiles large enough to stream, enough of them to balance.
+struct RowTile: Sendable {
+    let total: Int
+    let size: Int
+    var count: Int { (total + size - 1) / size }
+
+    /// - Parameter share: matrices that are worked on in the same region, which balance one another.
+    init(rows: Int, threads: Int, sharedWith share: Int = 1) {
+        total = rows
+        let wanted = max(1, threads * 8 / max(1, share))
+        // A multiple of 16 rows keeps two workers' results apart by a cache line.
+        size = threads == 1 ? max(1, rows) : max(16, ((rows + wanted - 1) / wanted + 15) / 16 * 16)
+    }
+
+    func rows(_ index: Int) -> Range<Int> { index * size..<min(total, (index + 1) * size) }
+}

@@ -1,0 +1,53 @@
+import WaletFormats
+import WaletTensor
+
+/// All memory that a forward pass writes, made once: threads, activations, routing and logits.
+public final class Workspace {
+    public let pool: ThreadPool
+    public var batch: Batch
+    /// Rows of logits that ``Transformer/logits(ofRows:_:)`` makes at once.
+    public let logitRows: Int
+
+    /// The residual stream, `[rows, hidden]`.
+    let x: FloatBuffer
+    /// Normalized input of a block, `[rows, hidden]`.
+    let normed: FloatBuffer
+    /// Output of a block, `[rows, hidden]`.
+    let output: FloatBuffer
+    /// Cosines and sines of each row's position, `[rows, pairs]`.
+    let cosines: FloatBuffer
+    let sines: FloatBuffer
+    let attention: AttentionSpace
+    let feedForward: FeedForwardSpace
+    /// `[logitRows, vocabulary]`
+    let logits: FloatBuffer
+
+    /// - Parameter rows: tokens of one pass, at most; by default as many as keep the activations near 100 MB.
+    public init(_ configuration: Configuration, pool: ThreadPool, rows: Int? = nil, logitRows: Int = 16) {
+        let attention = AttentionSpace.Sizes(configuration)
+        let feedForward = FeedForwardSpace.Sizes(configuration)
+        let rowFloats = 3 * configuration.hiddenSize + attention.rowFloats + feedForward.rowFloats
+        let rows = rows ?? min(512, max(16, 25_000_000 / rowFloats / 16 * 16))
+        self.pool = pool
+        self.logitRows = min(logitRows, rows)
+        batch = Batch(capacity: rows)
+        x = FloatBuffer(count: rows * configuration.hiddenSize)
+        normed = FloatBuffer(count: rows * configuration.hiddenSize)
+        output = FloatBuffer(count: rows * configuration.hiddenSize)
+        cosines = FloatBuffer(count: rows * configuration.rotaryPairs)
+        sines = FloatBuffer(count: rows * configuration.rotaryPairs)
+        self.attention = AttentionSpace(attention, rows: rows)
+        self.feedForward = FeedForwardSpace(feedForward, rows: rows)
+        logits = FloatBuffer(count: self.logitRows * configuration.vocabularySize)
+    }
+}
+
+extension Configuration {
+    /// Pairs of dimensions that a head rotates.
+    var rotaryPairs: Int {
+        switch attention {
+        case .latent(let latent): latent.ropeHeadSize / 2
+        case .grouped(let grouped): grouped.headSize / 2
+        }
+    }
+}

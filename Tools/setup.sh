@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Brings a fresh Debian machine to where Walet builds: missing packages by apt, Python tools into .venv. Does nothing,
+# in a second, where all of it is there. Prints to standard error only.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! command -v swift >/dev/null; then
+    echo "setup: no 'swift' on the PATH. Install Swift 6.1 or newer for this system (https://www.swift.org/install), then run this again." >&2
+    exit 1
+fi
+
+packages=(libpcre2-dev pkg-config python3 python3-venv ca-certificates)
+missing=()
+for package in "${packages[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+    echo "setup: installing ${missing[*]}" >&2
+    as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq >&2
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+fi
+
+if [ ! -x .venv/bin/python ]; then
+    echo "setup: making .venv" >&2
+    python3 -m venv .venv >&2
+fi
