@@ -20,7 +20,8 @@ import WaletText
     @Test(arguments: TokenizerReferenceTests.Vocabulary.allCases)
     func encodesProse(_ vocabulary: TokenizerReferenceTests.Vocabulary) throws {
         let tokenizer = try vocabulary.tokenizer()
-        let english = String(repeating: "The capital of France is Paris, isn't it? In 1998 they'd won; now we wait.\n", count: 20000)
+        let english = String(
+            repeating: "The capital of France is Paris, isn't it? In 1998 they'd won; now we wait.\n", count: 20000)
         let mixed = String(repeating: TokenizerFixtures.strings[1...42].joined(separator: "\n"), count: 200)
         for (name, text) in [("English", english), ("mixed scripts", mixed)] {
             var count = 0
@@ -37,7 +38,8 @@ import WaletText
     func takesAMegabyteOfOneCharacterInLinearTime(_ vocabulary: TokenizerReferenceTests.Vocabulary) throws {
         let tokenizer = try vocabulary.tokenizer()
         for character in ["a", " ", "\n", "1", "字", "!", "A", "\u{301}", " \n", "aA", "Ab "] {
-            let text = String(repeating: character, count: 1_000_000 / character.utf8.count) + (character == " " ? "x" : "")
+            let text =
+                String(repeating: character, count: 1_000_000 / character.utf8.count) + (character == " " ? "x" : "")
             var ids: [Int] = []
             let seconds = Self.seconds { ids = tokenizer.encode(text, addSpecial: false) }
             if seconds > 0.5 { print("tokenizer: \(vocabulary) \(character.debugDescription) \(seconds) s") }

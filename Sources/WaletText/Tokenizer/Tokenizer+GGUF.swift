@@ -91,8 +91,12 @@ extension Tokenizer {
         .token(name: text(of: token), id: id, reason: "the name of another token too")
     }
 
+    private static let unknown = 2
     private static let control = 3
     private static let userDefined = 4
+
+    /// Whether a type of token is nothing that text is made of.
+    private static func isControl(_ type: Int) -> Bool { type == control || type == unknown }
 
     private static func byteLevel(_ vocabulary: GGUFVocabulary) throws(TokenizerError) -> Parts {
         let scheme = try GGUFPreTokenizer(vocabulary.pre)
@@ -106,8 +110,8 @@ extension Tokenizer {
             let type = vocabulary.tokenTypes.isEmpty ? 1 : vocabulary.tokenTypes[id]
             var isNew = true
             token.withUnsafeBufferPointer { bytes in
-                if type == control || type == userDefined {
-                    added.append(AddedToken(content: Array(bytes), id: Int32(id), isSpecial: type == control))
+                if isControl(type) || type == userDefined {
+                    added.append(AddedToken(content: Array(bytes), id: Int32(id), isSpecial: isControl(type)))
                     output.set(id, bytes)
                     return
                 }
@@ -176,10 +180,11 @@ extension Tokenizer {
             let text = IncrementalDecoder.replacing(SpacePrefix.mark, token)
             var isNew = true
             switch type {
-            case control, userDefined:
-                added.append(
-                    AddedToken(content: type == control ? token : text, id: Int32(id), isSpecial: type == control))
-                output.set(id, type == control ? token : text)
+            case unknown, control, userDefined:
+                let content = type == userDefined ? text : token
+                added.append(AddedToken(content: content, id: Int32(id), isSpecial: isControl(type)))
+                output.set(id, content)
+                if type == unknown, unknownID == nil { unknownID = id }
             case 6:
                 guard let byte = ByteToken.value(token) else {
                     throw .token(name: Self.text(of: token), id: id, reason: "a byte token is written <0xNN>")
@@ -192,7 +197,6 @@ extension Tokenizer {
                 mergeable.append(id)
                 output.set(id, text)
             default:
-                if type == 2, unknownID == nil { unknownID = id }
                 isNew = names.insert(token, id: Int32(id))
                 output.set(id, text)
             }
@@ -246,16 +250,20 @@ struct GGUFPreTokenizer {
             normalizer = [.form(UnicodeNormalization(.nfc))]
         case "deepseek-r1-qwen": preTokenizer = try Self.splits([Self.qwen2])
         case "deepseek-v3", "deepseek-v3.1", "deepseek-r1":
-            preTokenizer = try Self.splits([#"\p{N}{1,3}"#, #"[\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+"#, Self.deepSeekV3])
+            preTokenizer = try Self.splits([
+                #"\p{N}{1,3}"#, #"[\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+"#, Self.deepSeekV3,
+            ])
         case "deepseek-llm":
             preTokenizer = try Self.splits([
-                #"[\r\n]"#, "\\s?[\(Self.casedLetters)]+", #"\s?[!-/:-~\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF5E}\x{2018}-\x{201F}\x{3000}-\x{3002}]+"#,
+                #"[\r\n]"#, "\\s?[\(Self.casedLetters)]+",
+                #"\s?[!-/:-~\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF5E}\x{2018}-\x{201F}\x{3000}-\x{3002}]+"#,
                 #"\s+$"#,
                 #"[\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+"#, PreTokenizer.digitPattern,
             ])
         case "deepseek-coder":
             preTokenizer = try Self.splits([
-                #"[\r\n]"#, #"\s?\p{L}+"#, #"\s?\p{P}+"#, #"[\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+"#, PreTokenizer.digitPattern,
+                #"[\r\n]"#, #"\s?\p{L}+"#, #"\s?\p{P}+"#, #"[\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+"#,
+                PreTokenizer.digitPattern,
             ])
         case "kimi-k2":
             preTokenizer = try Self.splits([Tokenizer.kimiPattern])
