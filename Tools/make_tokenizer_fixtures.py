@@ -415,7 +415,30 @@ for name, parts in variants.items():
     separators=(",", ":")))
 write_ids("variants", ids)
 write("variants.texts", (leb(len(t)) + t for t in texts))
-# 7. Classes over all of Unicode: what of it each pattern matches, as a count and an FNV-1a hash.
+# 7. Long texts of one short piece, as a count and an FNV-1a hash of the ids.
+def fnv(numbers):
+    value = 0xCBF29CE484222325
+    for number in numbers:
+        value = (value ^ number) * 0x100000001B3 % (1 << 64)
+    return f"{value:x}"
+
+
+long = []
+for piece in ["a", "A", "aA", "1", " ", "\n", " \n", "!", "字", "e\u0301", "Ab ", "あa", " x", "\t ", "ab1 ", "'s", "word"]:
+    text = piece * (100_000 // len(piece)) + "x"
+    for name, encode in [("smollm2", lambda s: smol.encode(s, add_special_tokens=False).ids),
+                         ("deepseek", lambda s: deepseek.encode(s, add_special_tokens=False).ids),
+                         ("kimi", lambda s: kimi.encode(s, allowed_special="all")),
+                         ("llama", lambda s: llama.encode(s, add_special_tokens=False).ids)]:
+        try:
+            ids = encode(text)
+        except BaseException as error:  # a limit of the reference
+            print("no reference for a long", repr(piece), name, str(error)[:80])
+            continue
+        long.append({"tokenizer": name, "piece": piece, "repeat": 100_000 // len(piece), "count": len(ids), "hash": fnv(ids)})
+(OUT / "long.json").write_text(json.dumps(long, indent=0))
+
+# 8. Classes over all of Unicode: what of it each pattern matches, as a count and an FNV-1a hash.
 everything = "".join(chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
 
 

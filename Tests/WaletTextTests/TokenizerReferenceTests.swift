@@ -76,6 +76,22 @@ import WaletText
         #expect(count == 1500)
     }
 
+    @Test func agreesOnTextsOfAHundredThousandEqualPieces() throws {
+        var tokenizers: [Vocabulary: Tokenizer] = [:]
+        for entry in try #require(TokenizerFixtures.json("long.json").arrayValue) {
+            let vocabulary = try #require(Vocabulary(rawValue: entry["tokenizer"]?.stringValue ?? ""))
+            let piece = try #require(entry["piece"]?.stringValue)
+            if tokenizers[vocabulary] == nil { tokenizers[vocabulary] = try vocabulary.tokenizer() }
+            let text = String(repeating: piece, count: entry["repeat"]?.intValue ?? 0) + "x"
+            let ids = tokenizers[vocabulary]!.encode(text, addSpecial: false)
+            var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+            for id in ids { hash = (hash ^ UInt64(id)) &* 0x100_0000_01B3 }
+            let name = "\(vocabulary) \(piece.debugDescription)"
+            #expect(ids.count == entry["count"]?.intValue, "\(name)")
+            #expect(String(hash, radix: 16) == entry["hash"]?.stringValue, "\(name)")
+        }
+    }
+
     /// Over all of Unicode, since the reference engines know a later version of it than PCRE2 may.
     @Test func classifiesEveryCodePointAsTheReference() throws {
         let everything = String(String.UnicodeScalarView((0..<0x110000).lazy.compactMap { Unicode.Scalar(UInt32($0)) }))
