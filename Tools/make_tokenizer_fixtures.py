@@ -373,6 +373,7 @@ variants = {
         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
         r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])), level)),
     "kimi": dict(pre_tokenizer=sequence(split(KIMI), level)),
+    "qwen2": dict(pre_tokenizer=sequence(split(LLAMA3.replace("{1,3}", "")), level)),
     "classes": dict(pre_tokenizer=sequence(split(
         r"[[a-z]&&[^aeiou]]+|[\p{L}&&\p{Han}]|[^\W\d_]{2,}+|[a[^\p{L}\s]]|\bx|\h{3}|^\p{^L}+$|(?m:.)"), level)),
     "nfkc": dict(normalizer={"type": "NFKC"}, pre_tokenizer=level),
@@ -414,6 +415,54 @@ for name, parts in variants.items():
     separators=(",", ":")))
 write_ids("variants", ids)
 write("variants.texts", (leb(len(t)) + t for t in texts))
+# 7. Long texts of one short piece, as a count and an FNV-1a hash of the ids.
+def fnv(numbers):
+    value = 0xCBF29CE484222325
+    for number in numbers:
+        value = (value ^ number) * 0x100000001B3 % (1 << 64)
+    return f"{value:x}"
+
+
+long = []
+for piece in ["a", "A", "aA", "1", " ", "\n", " \n", "!", "字", "e\u0301", "Ab ", "あa", " x", "\t ", "ab1 ", "'s", "word"]:
+    text = piece * (100_000 // len(piece)) + "x"
+    for name, encode in [("smollm2", lambda s: smol.encode(s, add_special_tokens=False).ids),
+                         ("deepseek", lambda s: deepseek.encode(s, add_special_tokens=False).ids),
+                         ("kimi", lambda s: kimi.encode(s, allowed_special="all")),
+                         ("llama", lambda s: llama.encode(s, add_special_tokens=False).ids)]:
+        try:
+            ids = encode(text)
+        except BaseException as error:  # a limit of the reference
+            print("no reference for a long", repr(piece), name, str(error)[:80])
+            continue
+        long.append({"tokenizer": name, "piece": piece, "repeat": 100_000 // len(piece), "count": len(ids), "hash": fnv(ids)})
+(OUT / "long.json").write_text(json.dumps(long, indent=0))
+
+# 8. Classes over all of Unicode: what of it each pattern matches, as a count and an FNV-1a hash.
+everything = "".join(chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
+
+
+def class_entry(pattern, splitter=None):
+    pieces = (splitter or pre_tokenizers.Split(Regex(pattern), "removed", invert=True)).pre_tokenize_str(everything)
+    members = "".join(p for p, _ in pieces)
+    value = 0xCBF29CE484222325
+    for byte in members.encode():
+        value = (value ^ byte) * 0x100000001B3 % (1 << 64)
+    entry = {"pattern": pattern, "count": len(members), "hash": f"{value:x}"}
+    if splitter:
+        entry["pre_tokenizer"] = {"type": pattern}
+    return entry
+
+
+properties = ("L N P S M Z C Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Cn Co Han "
+              "Hiragana Katakana Hangul Latin Greek Hebrew Thai Bengali Tamil").split()
+patterns = [r"\p{%s}+" % p for p in properties] + [
+    r"\s+", r"\S+", r"\w+", r"\W+", r"\d+", r"[^\s\p{L}\p{N}]+", r"[^\r\n\p{L}\p{P}\p{S}]+", r"[\p{L}\p{M}]+",
+    r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+", r"\P{L}+", r"\p{^N}+",
+    r"[\p{L}&&\p{Han}]+", r"[[^\p{L}]&&[^\p{P}\s]]+", r"[^\P{L}\p{Lu}]+", r"[^[^\p{L}]]+", r"(?i:[ks])+", r".+"]
+classes = [class_entry(p) for p in patterns] + [class_entry("Whitespace", pre_tokenizers.Whitespace()),
+                                                class_entry("WhitespaceSplit", pre_tokenizers.WhitespaceSplit())]
+(OUT / "classes.json").write_text(json.dumps(classes, indent=0))
 for path in sorted(OUT.rglob("*")):
     if path.is_file():
         print(path.relative_to(OUT), path.stat().st_size)

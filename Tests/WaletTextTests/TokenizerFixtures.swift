@@ -92,9 +92,9 @@ enum TokenizerFixtures {
     static func vocabulary(_ json: JSONValue) -> GGUFVocabulary {
         GGUFVocabulary(
             model: json["model"]?.stringValue ?? "", pre: json["pre"]?.stringValue ?? "",
-            tokens: json["tokens"]?.arrayValue?.compactMap(\.stringValue) ?? [],
+            tokens: json["tokens"]?.arrayValue?.compactMap { $0.stringValue.map { Array($0.utf8) } } ?? [],
             tokenTypes: json["token_type"]?.arrayValue?.compactMap(\.intValue) ?? [],
-            merges: json["merges"]?.arrayValue?.compactMap(\.stringValue) ?? [],
+            merges: json["merges"]?.arrayValue?.compactMap { $0.stringValue.map { Array($0.utf8) } } ?? [],
             scores: json["scores"]?.arrayValue?.compactMap { $0.doubleValue.map { Float($0) } } ?? [],
             bosID: json["bos_token_id"]?.intValue, eosID: json["eos_token_id"]?.intValue,
             unknownID: json["unknown_token_id"]?.intValue, padID: json["padding_token_id"]?.intValue,

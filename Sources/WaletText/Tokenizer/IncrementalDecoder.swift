@@ -29,7 +29,7 @@ public struct IncrementalDecoder: Sendable {
     private var toStrip: Int
 
     /// - Parameter skipSpecial: leaves special tokens out of the text.
-    public init(_ tokenizer: Tokenizer, skipSpecial: Bool) {
+    public init(_ tokenizer: Tokenizer, skipSpecial: Bool = false) {
         storage = tokenizer.storage
         self.skipSpecial = skipSpecial
         toStrip = tokenizer.storage.outputRules.stripCount

@@ -402,6 +402,7 @@ struct PatternTranslator {
         func operand() -> ClassExpression {
             let set = ClassExpression.set(body, negated: false, categories: body.isEmpty ? nil : categories)
             if others.isEmpty { return set }
+            if others.count == 1, body.isEmpty { return others[0] }
             return .union(body.isEmpty ? others : [set] + others)
         }
         func add(_ expression: ClassExpression) {
@@ -595,11 +596,9 @@ struct PatternTranslator {
         return scripts.contains(key) ? key : nil
     }
 
+    /// Scripts for whose latest characters ``UnicodeShadow`` has stand-ins, so that they are exact.
     private static let scripts: Set<String> = [
-        "han", "hiragana", "katakana", "hangul", "latin", "greek", "cyrillic", "arabic", "hebrew", "thai",
-        "devanagari", "bengali", "tamil", "telugu", "armenian", "georgian", "ethiopic", "khmer", "lao", "myanmar",
-        "tibetan", "mongolian", "common", "inherited", "bopomofo", "gujarati", "gurmukhi", "kannada", "malayalam",
-        "oriya", "sinhala",
+        "han", "hiragana", "katakana", "hangul", "latin", "greek", "hebrew", "thai", "bengali", "tamil",
     ]
 
     /// `\w`. Both engines take Alphabetic, marks, decimal digits and connectors; Rust adds the two joiners, Oniguruma

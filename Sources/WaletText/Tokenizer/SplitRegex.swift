@@ -42,6 +42,12 @@ final class SplitRegex: @unchecked Sendable {
 
     deinit { pcre2_code_free_8(code) }
 
+    /// A lower bound for the length of a match, in bytes.
+    var shortestMatch: Int {
+        var length: UInt32 = 0
+        return pcre2_pattern_info_8(code, UInt32(PCRE2_INFO_MINLENGTH), &length) == 0 ? Int(length) : 0
+    }
+
     /// The first match at or after an offset of a text, or nil.
     /// - Parameters:
     ///   - text: valid UTF-8; nothing before or after it is looked at.
@@ -120,7 +126,7 @@ final class RegexSession {
         pcre2_set_depth_limit_8(context, 200_000)
         pcre2_set_heap_limit_8(context, 65_536)
         // Far beyond what any real pattern needs: a stop for patterns that stay just below the limit of a match.
-        deadline = ContinuousClock.now + .seconds(10) + .microseconds(5 * byteCount)
+        deadline = ContinuousClock.now + .seconds(20) + .microseconds(20 * byteCount)
     }
 
     deinit {

@@ -52,7 +52,25 @@ enum TextNormalizer: Sendable {
         }
     }
 
-    var usesRegex: SplitRegex? { if case .replace(let regex, _) = self { regex } else { nil } }
+    /// How many times longer a replacement can make a text.
+    private var growth: Int {
+        guard case .replace(let regex, let content) = self else { return 1 }
+        let shortest = regex.shortestMatch
+        return shortest == 0 ? content.count + 1 : max(1, (content.count + shortest - 1) / shortest)
+    }
+
+    /// Refuses steps that together make a text enormous.
+    static func checkGrowth(_ steps: [TextNormalizer]) throws(TokenizerError) {
+        var growth = 1
+        for step in steps {
+            growth *= step.growth
+            guard growth <= 1024 else {
+                throw .unsupported(
+                    part: "normalizer", name: "replacements that make a text \(growth) times longer",
+                    supported: ["1024 times"])
+            }
+        }
+    }
 
     func apply(_ text: inout NormalizedText, _ session: RegexSession) {
         switch self {
@@ -83,7 +101,8 @@ enum TextNormalizer: Sendable {
         case .strip(let left, let right):
             let range = text.bytes.withUnsafeBufferPointer { bytes in
                 let start = left ? WhiteSpace.prefix(bytes, from: 0) : 0
-                return start..<(right ? max(start, WhiteSpace.suffix(bytes, before: bytes.count, from: 0)) : bytes.count)
+                return
+                    start..<(right ? max(start, WhiteSpace.suffix(bytes, before: bytes.count, from: 0)) : bytes.count)
             }
             text.bytes = Array(text.bytes[range])
             if let origins = text.origins { text.origins = Array(origins[range]) }

@@ -33,10 +33,13 @@ struct TokenModel: Sendable {
                 return
             }
         }
-        // Positions are 32 bits wide.
-        guard piece.count < Int32.max else { return }
+        precondition(piece.count < Int32.max, "a piece of 2 GiB")
         merger.symbols.removeAll(keepingCapacity: true)
-        if let byteIDs { startWithBytes(piece, byteIDs, &merger.symbols) } else { startWithCharacters(piece, &merger.symbols) }
+        if let byteIDs {
+            startWithBytes(piece, byteIDs, &merger.symbols)
+        } else {
+            startWithCharacters(piece, &merger.symbols)
+        }
         switch ranks {
         case .pairs(let table): merger.run(piece, table)
         case .joined(let joined): merger.run(piece, joined)

@@ -6,12 +6,12 @@ public struct GGUFVocabulary: Sendable {
     public var model: String
     /// `pre`: names the pre-tokenizer of a "gpt2" vocabulary. Empty where the file has none.
     public var pre: String
-    /// `tokens`, by id.
-    public var tokens: [String]
+    /// `tokens`, by id: UTF-8, though nothing checks that.
+    public var tokens: [[UInt8]]
     /// `token_type`, by id: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. May be empty.
     public var tokenTypes: [Int]
     /// `merges` of "gpt2", in order, each "left right".
-    public var merges: [String]
+    public var merges: [[UInt8]]
     /// `scores` of "llama", by id.
     public var scores: [Float]
     public var bosID: Int?
@@ -28,7 +28,7 @@ public struct GGUFVocabulary: Sendable {
     public var addSpacePrefix: Bool?
 
     public init(
-        model: String, pre: String = "", tokens: [String], tokenTypes: [Int] = [], merges: [String] = [],
+        model: String, pre: String = "", tokens: [[UInt8]], tokenTypes: [Int] = [], merges: [[UInt8]] = [],
         scores: [Float] = [], bosID: Int? = nil, eosID: Int? = nil, eotID: Int? = nil, unknownID: Int? = nil,
         padID: Int? = nil, addBOS: Bool? = nil, addEOS: Bool? = nil, addSpacePrefix: Bool? = nil
     ) {
@@ -85,8 +85,18 @@ extension Tokenizer {
         storage = try Storage(parts)
     }
 
+    private static func text(of token: [UInt8]) -> String { String(decoding: token.prefix(120), as: UTF8.self) }
+
+    private static func duplicate(_ token: [UInt8], _ id: Int) -> TokenizerError {
+        .token(name: text(of: token), id: id, reason: "the name of another token too")
+    }
+
+    private static let unknown = 2
     private static let control = 3
     private static let userDefined = 4
+
+    /// Whether a type of token is nothing that text is made of.
+    private static func isControl(_ type: Int) -> Bool { type == control || type == unknown }
 
     private static func byteLevel(_ vocabulary: GGUFVocabulary) throws(TokenizerError) -> Parts {
         let scheme = try GGUFPreTokenizer(vocabulary.pre)
@@ -98,11 +108,10 @@ extension Tokenizer {
         var scratch: [UInt8] = []
         for (id, token) in vocabulary.tokens.enumerated() {
             let type = vocabulary.tokenTypes.isEmpty ? 1 : vocabulary.tokenTypes[id]
-            var token = token
             var isNew = true
-            token.withUTF8 { bytes in
-                if type == control || type == userDefined {
-                    added.append(AddedToken(content: Array(bytes), id: Int32(id), isSpecial: type == control))
+            token.withUnsafeBufferPointer { bytes in
+                if isControl(type) || type == userDefined {
+                    added.append(AddedToken(content: Array(bytes), id: Int32(id), isSpecial: isControl(type)))
                     output.set(id, bytes)
                     return
                 }
@@ -115,7 +124,7 @@ extension Tokenizer {
                     output.set(id, bytes)
                 }
             }
-            guard isNew else { throw .token(name: token, id: id, reason: "the name of another token too") }
+            guard isNew else { throw duplicate(token, id) }
         }
         var pairs = PairTable(capacity: vocabulary.merges.count)
         var left: [UInt8] = []
@@ -123,8 +132,7 @@ extension Tokenizer {
         for (index, merge) in vocabulary.merges.enumerated() {
             left.removeAll(keepingCapacity: true)
             right.removeAll(keepingCapacity: true)
-            var merge = merge
-            let isPair = merge.withUTF8 { bytes in
+            let isPair = merge.withUnsafeBufferPointer { bytes in
                 guard let space = bytes.firstIndex(of: 0x20) else { return false }
                 return ByteAlphabet.decode(UnsafeBufferPointer(rebasing: bytes[..<space]), into: &left)
                     && ByteAlphabet.decode(UnsafeBufferPointer(rebasing: bytes[(space + 1)...]), into: &right)
@@ -134,7 +142,7 @@ extension Tokenizer {
             let rightID = table.id(right)
             let joined = table.id(left + right)
             guard leftID >= 0, rightID >= 0, joined >= 0 else {
-                throw .merge(index: index, reason: "\"\(merge.prefix(120))\" names no token of the vocabulary")
+                throw .merge(index: index, reason: "\"\(text(of: merge))\" names no token of the vocabulary")
             }
             pairs.insert(leftID, rightID, rank: UInt32(truncatingIfNeeded: index), id: joined)
         }
@@ -169,31 +177,30 @@ extension Tokenizer {
         var mergeable: [Int] = []
         for (id, token) in vocabulary.tokens.enumerated() {
             let type = vocabulary.tokenTypes.isEmpty ? 1 : vocabulary.tokenTypes[id]
-            let bytes = Array(token.utf8)
-            let text = IncrementalDecoder.replacing(SpacePrefix.mark, bytes)
+            let text = IncrementalDecoder.replacing(SpacePrefix.mark, token)
             var isNew = true
             switch type {
-            case control, userDefined:
-                added.append(
-                    AddedToken(content: type == control ? bytes : text, id: Int32(id), isSpecial: type == control))
-                output.set(id, type == control ? bytes : text)
+            case unknown, control, userDefined:
+                let content = type == userDefined ? text : token
+                added.append(AddedToken(content: content, id: Int32(id), isSpecial: isControl(type)))
+                output.set(id, content)
+                if type == unknown, unknownID == nil { unknownID = id }
             case 6:
-                guard let byte = ByteToken.value(bytes) else {
-                    throw .token(name: token, id: id, reason: "a byte token is written <0xNN>")
+                guard let byte = ByteToken.value(token) else {
+                    throw .token(name: Self.text(of: token), id: id, reason: "a byte token is written <0xNN>")
                 }
                 byteFallback[Int(byte)] = Int32(id)
-                isNew = names.insert(bytes, id: Int32(id))
+                isNew = names.insert(token, id: Int32(id))
                 output.set(id, [byte])
             case 1:
-                isNew = table.insert(bytes, id: Int32(id))
+                isNew = table.insert(token, id: Int32(id))
                 mergeable.append(id)
                 output.set(id, text)
             default:
-                if type == 2, unknownID == nil { unknownID = id }
-                isNew = names.insert(bytes, id: Int32(id))
+                isNew = names.insert(token, id: Int32(id))
                 output.set(id, text)
             }
-            guard isNew else { throw .token(name: token, id: id, reason: "the name of another token too") }
+            guard isNew else { throw duplicate(token, id) }
         }
         // The higher the score, the sooner; equal scores share a rank, so that the leftmost pair wins.
         mergeable.sort { vocabulary.scores[$0] > vocabulary.scores[$1] }
@@ -243,16 +250,20 @@ struct GGUFPreTokenizer {
             normalizer = [.form(UnicodeNormalization(.nfc))]
         case "deepseek-r1-qwen": preTokenizer = try Self.splits([Self.qwen2])
         case "deepseek-v3", "deepseek-v3.1", "deepseek-r1":
-            preTokenizer = try Self.splits([#"\p{N}{1,3}"#, #"[\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+"#, Self.deepSeekV3])
+            preTokenizer = try Self.splits([
+                #"\p{N}{1,3}"#, #"[\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+"#, Self.deepSeekV3,
+            ])
         case "deepseek-llm":
             preTokenizer = try Self.splits([
-                #"[\r\n]"#, "\\s?[\(Self.casedLetters)]+", #"\s?[!-/:-~\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF5E}\x{2018}-\x{201F}\x{3000}-\x{3002}]+"#,
+                #"[\r\n]"#, "\\s?[\(Self.casedLetters)]+",
+                #"\s?[!-/:-~\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF5E}\x{2018}-\x{201F}\x{3000}-\x{3002}]+"#,
                 #"\s+$"#,
                 #"[\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+"#, PreTokenizer.digitPattern,
             ])
         case "deepseek-coder":
             preTokenizer = try Self.splits([
-                #"[\r\n]"#, #"\s?\p{L}+"#, #"\s?\p{P}+"#, #"[\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+"#, PreTokenizer.digitPattern,
+                #"[\r\n]"#, #"\s?\p{L}+"#, #"\s?\p{P}+"#, #"[\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+"#,
+                PreTokenizer.digitPattern,
             ])
         case "kimi-k2":
             preTokenizer = try Self.splits([Tokenizer.kimiPattern])

@@ -21,6 +21,7 @@ extension Tokenizer {
         let reader = try JSONVocabulary(root, isByteLevel: preTokenizer.isByteLevel)
         var parts = Parts(model: reader.model, preTokenizer: preTokenizer, output: TokenStrings(count: 0))
         parts.normalizer = try TextNormalizer.steps(root.object["normalizer"])
+        try TextNormalizer.checkGrowth(parts.normalizer)
         parts.names = reader.names
         parts.added = reader.added
         let settings = TokenizerConfiguration(configuration)

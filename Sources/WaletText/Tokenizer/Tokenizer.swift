@@ -70,7 +70,7 @@ public struct Tokenizer: Sendable {
             var ids: [Int] = []
             ids.reserveCapacity(bytes.count / 3 + 8)
             if addSpecial { ids += storage.prefix }
-            storage.encode(bytes, special, into: &ids)
+            storage.encode(bytes, UserRanges(special), into: &ids)
             if addSpecial { ids += storage.suffix }
             return ids
         }
@@ -129,6 +129,10 @@ extension Tokenizer {
                         name: name, id: Int(token.id),
                         reason: "an added token longer than \(AddedTokenMatcher.longest) bytes")
                 }
+                // Everything that looks into it relies on this.
+                guard String(validating: token.content, as: UTF8.self) != nil else {
+                    throw .token(name: name, id: Int(token.id), reason: "an added token that is not UTF-8")
+                }
                 guard !token.content.isEmpty else { continue }
                 _ = names.insert(token.content, id: token.id)
                 added[token.id] = token
@@ -143,6 +147,9 @@ extension Tokenizer {
                 } else {
                     raw.append(token)
                 }
+            }
+            for id in parts.prefix + parts.suffix where !parts.output.has(id) {
+                throw .token(name: "of the post-processor", id: id, reason: "the vocabulary has no such token")
             }
             self.names = names
             self.added = added
@@ -167,9 +174,10 @@ extension Tokenizer {
 
         // MARK: Encoding
 
-        func encode(_ text: UnsafeBufferPointer<UInt8>, _ special: SpecialTokens, into ids: inout [Int]) {
+        fileprivate func encode(
+            _ text: UnsafeBufferPointer<UInt8>, _ users: UserRanges, into ids: inout [Int]
+        ) {
             guard !text.isEmpty, let session = RegexSession(byteCount: text.count) else { return }
-            let users = UserRanges(special)
             var merger = PairMerger()
             var isAfterToken = true
             rawMatcher.parts(
