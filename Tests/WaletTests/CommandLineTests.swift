@@ -128,6 +128,18 @@ import Walet
         }
     }
 
+    @Test func residentMemoryIsTheFileAndTheCacheAndLittleMore() async throws {
+        let folder = URL(filePath: TestFiles.smollm2)
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+        let file = try #require(names.first { $0.hasSuffix(".gguf") })
+        let size = try #require(
+            FileManager.default.attributesOfItem(atPath: folder.appending(path: file).path)[.size] as? Int)
+        let outcome = try await walet("bench", folder.path, "--prompt", "300", "--generate", "8", "--json")
+        let resident = try #require(outcome.json?["peak_resident_bytes"]?.intValue)
+        let cache = try #require(outcome.json?["kv_bytes"]?.intValue)
+        #expect(resident <= size + cache + 300_000_000, "\(resident) bytes resident, file \(size), cache \(cache)")
+    }
+
     @Test func listRemoveAndVerifyWorkOnTheStore() async throws {
         let store = FileManager.default.temporaryDirectory.appending(path: "walet-store-\(UUID())")
         defer { try? FileManager.default.removeItem(at: store) }
