@@ -27,6 +27,7 @@ enum JinjaFilter: String, CaseIterable {
 }
 
 extension JinjaInterpreter {
+    @inline(never)
     func filter(
         _ value: JinjaValue, _ filter: JinjaFilter, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> JinjaValue {
@@ -54,6 +55,7 @@ extension JinjaInterpreter {
 
     // MARK: Text
 
+    @inline(never)
     private func textFilter(
         _ value: JinjaValue, _ filter: JinjaFilter, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> JinjaValue {
@@ -181,6 +183,7 @@ extension JinjaInterpreter {
 
     // MARK: Numbers
 
+    @inline(never)
     private func numberFilter(
         _ value: JinjaValue, _ filter: JinjaFilter, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> JinjaValue {
@@ -282,6 +285,7 @@ extension JinjaInterpreter {
 
     // MARK: Choosing
 
+    @inline(never)
     private func choose(
         _ value: JinjaValue, _ filter: JinjaFilter, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> JinjaValue {
@@ -360,6 +364,7 @@ extension JinjaInterpreter {
 
     // MARK: Order
 
+    @inline(never)
     private func orderFilter(
         _ value: JinjaValue, _ filter: JinjaFilter, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> JinjaValue {
@@ -448,6 +453,7 @@ extension JinjaInterpreter {
 
     // MARK: Sequences
 
+    @inline(never)
     private func sequenceFilter(
         _ value: JinjaValue, _ filter: JinjaFilter, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> JinjaValue {

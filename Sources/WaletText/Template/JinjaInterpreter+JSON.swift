@@ -12,6 +12,7 @@ extension JinjaInterpreter {
         var sortsKeys = false
     }
 
+    @inline(never)
     func json(_ value: JinjaValue, _ arguments: JinjaCallArguments) throws(TemplateError) -> MarkedText {
         let given = try bind(arguments, ["ensure_ascii", "indent", "separators", "sort_keys"], for: "tojson")
         var style = JSONStyle()
@@ -73,6 +74,7 @@ extension JinjaInterpreter {
         for _ in 0..<level { output.append(indent) }
     }
 
+    @inline(never)
     private func writeJSON(
         _ items: [JinjaValue], _ style: JSONStyle, level: Int, to output: inout MarkedText
     ) throws(TemplateError) {
@@ -86,6 +88,7 @@ extension JinjaInterpreter {
         output.append("]")
     }
 
+    @inline(never)
     private func writeJSON(
         _ dictionary: JinjaDictionary, _ style: JSONStyle, level: Int, to output: inout MarkedText
     ) throws(TemplateError) {
@@ -115,6 +118,7 @@ extension JinjaInterpreter {
     }
 
     /// A string between quotes; its marks follow each character into its escape.
+    @inline(never)
     private func writeJSON(
         _ text: MarkedText, _ style: JSONStyle, to output: inout MarkedText
     ) throws(TemplateError) {

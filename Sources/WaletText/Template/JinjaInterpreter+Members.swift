@@ -1,6 +1,7 @@
 // Attributes, subscripts and slices: a dictionary's methods hide its keys after a dot, not between brackets.
 
 extension JinjaInterpreter {
+    @inline(never)
     func attribute(_ name: MarkedText, of value: JinjaValue) throws(TemplateError) -> JinjaValue {
         try charge(bytes: name.count)
         if case .undefined(let missing) = value { throw undefined(missing) }
@@ -13,6 +14,7 @@ extension JinjaInterpreter {
         return .undefined(name.string)
     }
 
+    @inline(never)
     func item(_ index: JinjaValue, of value: JinjaValue) throws(TemplateError) -> JinjaValue {
         if case .undefined(let missing) = value { throw undefined(missing) }
         switch value {
@@ -89,6 +91,7 @@ extension JinjaInterpreter {
         }
     }
 
+    @inline(never)
     func slice(
         _ value: JinjaValue, from start: JinjaValue?, to stop: JinjaValue?, by step: JinjaValue?
     ) throws(TemplateError) -> JinjaValue {

@@ -136,6 +136,7 @@ extension JinjaInterpreter {
         }
     }
 
+    @inline(never)
     func isEqual(_ left: JinjaValue, _ right: JinjaValue) throws(TemplateError) -> Bool {
         switch (left, right) {
         case (.text(let left), .text(let right)):
@@ -249,6 +250,7 @@ extension JinjaInterpreter {
         return .integer(result.partialValue)
     }
 
+    @inline(never)
     func combine(
         _ left: JinjaValue, _ operation: JinjaArithmetic, _ right: JinjaValue
     ) throws(TemplateError) -> JinjaValue {

@@ -135,14 +135,7 @@ final class JinjaInterpreter {
             output.append(bytes)
         case .output(let values):
             for value in values { try emit(try text(of: try evaluate(value, scope))) }
-        case .if(let branches, let otherwise):
-            try charge()
-            try enter()
-            defer { leave() }
-            for (condition, body) in branches where try evaluate(condition, scope).isTrue {
-                return try run(body, scope)
-            }
-            return try run(otherwise, scope)
+        case .if(let branches, let otherwise): return try branch(branches, otherwise, scope)
         case .for(let loop):
             return try runLoop(loop, over: nil, depth: 1, scope)
         case .set(let target, let value):
@@ -154,7 +147,21 @@ final class JinjaInterpreter {
         return .next
     }
 
-    /// The statements that make a scope of their own, apart so that the common ones use less of the stack.
+    @inline(never)
+    private func branch(
+        _ branches: [(JinjaExpression, [JinjaStatement])], _ otherwise: [JinjaStatement], _ scope: JinjaScope
+    ) throws(TemplateError) -> Flow {
+        try charge()
+        try enter()
+        defer { leave() }
+        for (condition, body) in branches where try evaluate(condition, scope).isTrue {
+            return try run(body, scope)
+        }
+        return try run(otherwise, scope)
+    }
+
+    /// The statements that make a scope of their own.
+    @inline(never)
     private func runBlock(_ kind: JinjaStatement.Kind, _ scope: JinjaScope) throws(TemplateError) {
         try charge()
         switch kind {
@@ -195,11 +202,13 @@ final class JinjaInterpreter {
         try charge(1 + touched / 64)
     }
 
+    @inline(never)
     private func emit(_ text: MarkedText) throws(TemplateError) {
         try charge(bytes: output.count + text.count, touched: text.count)
         output.append(text)
     }
 
+    @inline(never)
     private func capture(_ body: [JinjaStatement], _ scope: JinjaScope) throws(TemplateError) -> MarkedText {
         try enter()
         defer { leave() }
@@ -210,6 +219,7 @@ final class JinjaInterpreter {
         return outer
     }
 
+    @inline(never)
     private func assign(_ value: JinjaValue, to target: JinjaTarget, _ scope: JinjaScope) throws(TemplateError) {
         switch target {
         case .name(let name): scope.values[name] = value
@@ -235,6 +245,7 @@ final class JinjaInterpreter {
         namespace.set(attribute, value)
     }
 
+    @inline(never)
     private func runLoop(
         _ loop: JinjaLoop, over given: JinjaValue?, depth loopDepth: Int, _ scope: JinjaScope
     ) throws(TemplateError) -> Flow {
@@ -289,39 +300,62 @@ final class JinjaInterpreter {
         case .text(let text): return .text(text)
         case .name(let name): return value(of: name, scope)
         case .not(let operand): return .bool(!(try evaluate(operand, scope).isTrue))
-        case .and(let operands):
-            var value = JinjaValue.none
-            for operand in operands {
-                value = try evaluate(operand, scope)
-                if !value.isTrue { break }
-            }
-            return value
-        case .or(let operands):
-            var value = JinjaValue.none
-            for operand in operands {
-                value = try evaluate(operand, scope)
-                if value.isTrue { break }
-            }
-            return value
+        case .and(let operands): return try evaluate(operands, until: false, scope)
+        case .or(let operands): return try evaluate(operands, until: true, scope)
         case .comparison(let first, let rest): return .bool(try compare(first, rest, scope))
-        case .arithmetic(let first, let rest):
-            var value = try evaluate(first, scope)
-            for (operation, operand) in rest { value = try combine(value, operation, try evaluate(operand, scope)) }
-            return value
+        case .arithmetic(let first, let rest): return try compute(first, rest, scope)
         case .concatenation(let parts): return try concatenate(parts, scope)
         case .conditional(let condition, let then, let otherwise):
-            if try evaluate(condition, scope).isTrue { return try evaluate(then, scope) }
-            guard let otherwise else { return .undefined("the inline if-expression without else") }
-            return try evaluate(otherwise, scope)
-        case .postfix(let base, let operations):
-            var value = try evaluate(base, scope)
-            for operation in operations { value = try apply(operation, to: value, scope) }
-            return value
+            return try choose(condition, then, otherwise, scope)
+        case .postfix(let base, let operations): return try follow(base, operations, scope)
         default: return try evaluateLiteral(expression, scope)
         }
     }
 
-    /// Lists, dictionaries and signs, apart so that the common expressions use less of the stack.
+    // Each kind of expression is a function that is not inlined: what a level of nesting takes of the stack is then
+    // the need of its own kind and not the sum of all.
+
+    /// `and` and `or`: the first operand whose truth decides, or the last one.
+    @inline(never)
+    private func evaluate(
+        _ operands: [JinjaExpression], until decides: Bool, _ scope: JinjaScope
+    ) throws(TemplateError) -> JinjaValue {
+        var value = JinjaValue.none
+        for operand in operands {
+            value = try evaluate(operand, scope)
+            if value.isTrue == decides { break }
+        }
+        return value
+    }
+
+    @inline(never)
+    private func compute(
+        _ first: JinjaExpression, _ rest: [(JinjaArithmetic, JinjaExpression)], _ scope: JinjaScope
+    ) throws(TemplateError) -> JinjaValue {
+        var value = try evaluate(first, scope)
+        for (operation, operand) in rest { value = try combine(value, operation, try evaluate(operand, scope)) }
+        return value
+    }
+
+    @inline(never)
+    private func choose(
+        _ condition: JinjaExpression, _ then: JinjaExpression, _ otherwise: JinjaExpression?, _ scope: JinjaScope
+    ) throws(TemplateError) -> JinjaValue {
+        if try evaluate(condition, scope).isTrue { return try evaluate(then, scope) }
+        guard let otherwise else { return .undefined("the inline if-expression without else") }
+        return try evaluate(otherwise, scope)
+    }
+
+    @inline(never)
+    private func follow(
+        _ base: JinjaExpression, _ operations: [JinjaPostfix], _ scope: JinjaScope
+    ) throws(TemplateError) -> JinjaValue {
+        var value = try evaluate(base, scope)
+        for operation in operations { value = try apply(operation, to: value, scope) }
+        return value
+    }
+
+    @inline(never)
     private func evaluateLiteral(
         _ expression: JinjaExpression, _ scope: JinjaScope
     ) throws(TemplateError) -> JinjaValue {
@@ -345,6 +379,7 @@ final class JinjaInterpreter {
         }
     }
 
+    @inline(never)
     private func evaluate(
         _ expressions: [JinjaExpression], _ scope: JinjaScope
     ) throws(TemplateError) -> [JinjaValue] {
@@ -360,6 +395,7 @@ final class JinjaInterpreter {
         return .undefined(program.names[name.index])
     }
 
+    @inline(never)
     private func compare(
         _ first: JinjaExpression, _ rest: [(JinjaComparison, JinjaExpression)], _ scope: JinjaScope
     ) throws(TemplateError) -> Bool {
@@ -372,6 +408,7 @@ final class JinjaInterpreter {
         return true
     }
 
+    @inline(never)
     private func concatenate(
         _ parts: [JinjaExpression], _ scope: JinjaScope
     ) throws(TemplateError) -> JinjaValue {
@@ -384,6 +421,7 @@ final class JinjaInterpreter {
         return .text(result)
     }
 
+    @inline(never)
     private func apply(
         _ operation: JinjaPostfix, to value: JinjaValue, _ scope: JinjaScope
     ) throws(TemplateError) -> JinjaValue {
@@ -405,6 +443,7 @@ final class JinjaInterpreter {
         }
     }
 
+    @inline(never)
     private func evaluate(
         _ arguments: JinjaArguments, _ scope: JinjaScope
     ) throws(TemplateError) -> JinjaCallArguments {
@@ -433,23 +472,13 @@ final class JinjaInterpreter {
     /// What a `call` block passes under; no template can write this name itself.
     private static let callerArgument = "caller()"
 
+    @inline(never)
     private func call(_ callee: JinjaValue, _ arguments: JinjaCallArguments) throws(TemplateError) -> JinjaValue {
         switch callee {
         case .macro(let closure): return .text(try call(closure, arguments))
         case .method(let receiver, let method): return try call(method, of: receiver, arguments)
         case .global(let global): return try call(global, arguments)
-        case .loop(let loop):
-            guard let recursion = loop.recursion, arguments.positional.count == 1, arguments.named.isEmpty else {
-                throw failure("'loop' can be called in a recursive loop only, with one sequence")
-            }
-            try enter()
-            defer { leave() }
-            var outer = MarkedText()
-            swap(&outer, &output)
-            _ = try runLoop(
-                recursion.loop, over: arguments.positional[0], depth: loop.depth + 1, recursion.scope)
-            swap(&outer, &output)
-            return .text(outer)
+        case .loop(let loop): return .text(try recurse(loop, arguments))
         case .joiner(let joiner):
             defer { joiner.isUsed = true }
             return joiner.isUsed ? joiner.separator : .text("")
@@ -458,7 +487,31 @@ final class JinjaInterpreter {
         }
     }
 
+    @inline(never)
+    private func recurse(_ loop: JinjaLoopState, _ arguments: JinjaCallArguments) throws(TemplateError) -> MarkedText {
+        guard let recursion = loop.recursion, arguments.positional.count == 1, arguments.named.isEmpty else {
+            throw failure("'loop' can be called in a recursive loop only, with one sequence")
+        }
+        try enter()
+        defer { leave() }
+        var outer = MarkedText()
+        swap(&outer, &output)
+        _ = try runLoop(recursion.loop, over: arguments.positional[0], depth: loop.depth + 1, recursion.scope)
+        swap(&outer, &output)
+        return outer
+    }
+
+    @inline(never)
     private func call(_ closure: JinjaClosure, _ arguments: JinjaCallArguments) throws(TemplateError) -> MarkedText {
+        try enter()
+        defer { leave() }
+        let scope = try bind(arguments, to: closure)
+        return try capture(closure.macro.body, scope)
+    }
+
+    /// A macro's scope with the arguments of a call.
+    @inline(never)
+    private func bind(_ arguments: JinjaCallArguments, to closure: JinjaClosure) throws(TemplateError) -> JinjaScope {
         let macro = closure.macro
         let scope = makeScope(parent: closure.scope)
         var named = arguments.named
@@ -498,9 +551,10 @@ final class JinjaInterpreter {
         } else if let first = named.first {
             throw failure("the macro '\(macro.title)' takes no argument '\(first.name.prefix(80))'")
         }
-        return try capture(macro.body, scope)
+        return scope
     }
 
+    @inline(never)
     private func call(_ global: JinjaGlobal, _ arguments: JinjaCallArguments) throws(TemplateError) -> JinjaValue {
         switch global {
         case .range: return try range(arguments)
@@ -536,6 +590,7 @@ final class JinjaInterpreter {
     }
 
     /// The members that `dict` or `namespace` is called with: of a dictionary or of pairs, then the named ones.
+    @inline(never)
     private func members(
         _ arguments: JinjaCallArguments, for function: String
     ) throws(TemplateError) -> [(JinjaValue, JinjaValue)] {
@@ -556,6 +611,7 @@ final class JinjaInterpreter {
         return members
     }
 
+    @inline(never)
     private func range(_ arguments: JinjaCallArguments) throws(TemplateError) -> JinjaValue {
         var bounds: [Int] = []
         for argument in arguments.positional {

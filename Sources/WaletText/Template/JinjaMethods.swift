@@ -32,6 +32,7 @@ enum JinjaMethod: String {
 }
 
 extension JinjaInterpreter {
+    @inline(never)
     func call(
         _ method: JinjaMethod, of receiver: JinjaValue, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> JinjaValue {
@@ -78,6 +79,7 @@ extension JinjaInterpreter {
         return .integer(count)
     }
 
+    @inline(never)
     private func call(
         _ method: JinjaMethod, of list: JinjaList, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> JinjaValue {
@@ -143,6 +145,7 @@ extension JinjaInterpreter {
 
     // MARK: Dictionaries
 
+    @inline(never)
     private func call(
         _ method: JinjaMethod, of dictionary: JinjaDictionary, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> JinjaValue {
@@ -195,6 +198,7 @@ extension JinjaInterpreter {
 
     // MARK: Strings
 
+    @inline(never)
     func call(
         _ method: JinjaMethod, of text: MarkedText, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> JinjaValue {

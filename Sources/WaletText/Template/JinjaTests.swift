@@ -18,6 +18,7 @@ enum JinjaTest: String, CaseIterable {
 }
 
 extension JinjaInterpreter {
+    @inline(never)
     func test(
         _ value: JinjaValue, _ test: JinjaTest, _ arguments: JinjaCallArguments
     ) throws(TemplateError) -> Bool {
@@ -69,6 +70,7 @@ extension JinjaInterpreter {
         }
     }
 
+    @inline(never)
     private func examine(_ value: JinjaValue, _ test: JinjaTest) throws(TemplateError) -> Bool {
         switch test {
         case .defined: return !value.isUndefined

@@ -46,13 +46,14 @@ public struct TemplateLimits: Sendable, Equatable {
     public var steps: Int
     /// Bytes of the rendered prompt, and of any text on the way to it.
     public var outputBytes: Int
-    /// Nesting of statements, expressions and macro calls while rendering.
+    /// Nesting of statements, expressions and macro calls while rendering. A level takes at most 1.5 KB of stack in a
+    /// release build: 300 levels fit the 512 KB that threads have on some platforms.
     public var depth: Int
     /// Elements of one list or dictionary, and of one `range`.
     public var elements: Int
 
     public init(
-        steps: Int = 4_000_000, outputBytes: Int = 16 << 20, depth: Int = 600, elements: Int = 100_000
+        steps: Int = 4_000_000, outputBytes: Int = 16 << 20, depth: Int = 300, elements: Int = 100_000
     ) {
         self.steps = steps
         self.outputBytes = outputBytes
