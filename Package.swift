@@ -9,7 +9,10 @@ let package = Package(
         .executable(name: "walet", targets: ["WaletCLI"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     ],
     targets: [
         .executableTarget(
@@ -18,19 +21,42 @@ let package = Package(
                 "Walet",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .target(name: "Walet", dependencies: ["WaletEngine", "WaletText", "WaletFormats"]),
+        .target(name: "Walet", dependencies: ["WaletEngine", "WaletModels", "WaletText", "WaletFormats", "WaletHub", "WaletJSON"]),
         .target(name: "WaletEngine", dependencies: ["WaletModels"]),
         .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),
         .target(name: "WaletFormats", dependencies: ["WaletTensor", "WaletJSON"]),
+        .target(
+            name: "WaletHub",
+            dependencies: [
+                "WaletJSON",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
         .target(name: "WaletTensor", dependencies: ["CWaletKernels"]),
         .target(name: "WaletJSON"),
         .target(name: "CWaletKernels"),
         .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8",
             providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+        .testTarget(name: "CWaletKernelsTests", dependencies: ["CWaletKernels"]),
         .testTarget(name: "WaletJSONTests", dependencies: ["WaletJSON"]),
+        .testTarget(
+            name: "WaletEngineTests", dependencies: ["WaletEngine", "WaletModels", "WaletFormats", "WaletJSON"]),
+        .testTarget(
+            name: "WaletHubTests",
+            dependencies: [
+                "WaletHub", "WaletJSON",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
         .testTarget(name: "WaletFormatsTests", dependencies: ["WaletFormats", "WaletTensor", "WaletJSON"]),
+        .testTarget(name: "WaletTests", dependencies: ["Walet", "WaletCLI"]),
+        .testTarget(name: "WaletTextTests", dependencies: ["WaletText", "WaletJSON"]),
     ],
     swiftLanguageModes: [.v6]
 )

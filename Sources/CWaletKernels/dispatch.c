@@ -22,6 +22,19 @@ static void add_set(const wk_kernels *kernels) {
 
 static void find_available(void) {
     add_set(&wk_kernels_generic);
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+        add_set(&wk_kernels_avx2);
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+            add_set(&wk_kernels_avx512);
+        }
+    }
+#endif
+#if defined(__aarch64__)
+    add_set(&wk_kernels_neon);
+#endif
 }
 
 static const wk_kernels *find(const char *name) {

@@ -2,6 +2,7 @@
 
 import WaletEngine
 import WaletFormats
+import WaletHub
 import WaletJSON
 import WaletText
 
@@ -16,3 +17,11 @@ public typealias BenchmarkResult = WaletEngine.BenchmarkResult
 public typealias ChatMessage = WaletText.ChatMessage
 public typealias ToolCall = WaletText.ToolCall
 public typealias JSONValue = WaletJSON.JSONValue
+public typealias ModelFolder = WaletFormats.ModelFolder
+public typealias ModelStore = WaletHub.ModelStore
+public typealias StoredModel = WaletHub.StoredModel
+public typealias Verification = WaletHub.Verification
+public typealias Hub = WaletHub.Hub
+public typealias HubError = WaletHub.HubError
+public typealias PullEvent = WaletHub.PullEvent
+public typealias ProgressBars = WaletHub.ProgressBars

@@ -1,15 +1,15 @@
 /// Cuts a stream of text at the first stop string, holding back what may be the beginning of one.
-struct StopFilter: Sendable {
+package struct StopFilter: Sendable {
     private let stops: [[UInt8]]
     /// Text that has not been passed on: it ends with what may begin a stop string.
     private var held: [UInt8] = []
     /// A stop string was found; nothing more passes.
-    private(set) var isStopped = false
+    package private(set) var isStopped = false
 
-    init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
+    package init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
 
     /// The text that is safe to pass on.
-    mutating func append(_ text: String) -> String {
+    package mutating func append(_ text: String) -> String {
         if isStopped { return "" }
         if stops.isEmpty { return text }
         held.append(contentsOf: text.utf8)
@@ -28,7 +28,7 @@ struct StopFilter: Sendable {
     }
 
     /// What is held back when the text ends.
-    mutating func finish() -> String {
+    package mutating func finish() -> String {
         defer { held = [] }
         return isStopped ? "" : String(decoding: held, as: UTF8.self)
     }

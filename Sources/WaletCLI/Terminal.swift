@@ -20,6 +20,9 @@ enum Terminal {
         write(errorIsTerminal ? "\u{1B}[2m\(printable(text))\u{1B}[22m" : text, to: .standardError)
     }
 
+    /// Text for standard error as it is, such as progress bars that move the cursor.
+    static func progress(_ text: String) { write(text, to: .standardError) }
+
     static func printable(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
@@ -68,6 +71,20 @@ enum Terminal {
                 index == row.count - 1 ? cell : cell.padding(toLength: widths[index], withPad: " ", startingAt: 0)
             }.joined(separator: "  ")
         }.joined(separator: "\n")
+    }
+}
+
+/// Memory of this process.
+enum ProcessMemory {
+    /// The most that was resident so far, mapped files included, in bytes.
+    static var peakResidentBytes: Int {
+        var usage = rusage()
+        guard getrusage(RUSAGE_SELF, &usage) == 0 else { return 0 }
+        #if os(Linux)
+            return usage.ru_maxrss * 1024
+        #else
+            return usage.ru_maxrss
+        #endif
     }
 }
 

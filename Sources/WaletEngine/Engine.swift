@@ -9,7 +9,12 @@ public final class Engine: Sendable {
     public let model: Transformer
     /// Tokens of prompt and answer together, at most.
     public let contextLength: Int
+    /// Workers of a forward pass.
+    public let threads: Int
     private let loop: EngineLoop
+
+    /// The instruction set that the kernels use.
+    public var instructionSet: String { Hardware.instructionSet }
 
     /// - Parameters:
     ///   - threads: workers; by default the physical cores.
@@ -20,8 +25,10 @@ public final class Engine: Sendable {
         let loop = EngineLoop()
         self.loop = loop
         let configuration = model.configuration
+        let threads = threads ?? Hardware.physicalCores
+        self.threads = threads
         let thread = Thread {
-            let pool = ThreadPool(threads: threads ?? Hardware.physicalCores)
+            let pool = ThreadPool(threads: threads)
             loop.run(Workspace(configuration, pool: pool))
         }
         thread.name = "walet-engine"
@@ -210,7 +217,7 @@ private struct Generation: Sendable {
             usage.decodeSeconds = (now - first).seconds
             if request.endTokens.contains(token) { return finish(.stop, usage) }
             usage.answerTokens += 1
-            continuation.yield(.token(token))
+            continuation.yield(.token(token, usage))
             if usage.answerTokens >= limit { return finish(.length, usage) }
             if cancelled.isSet { return finish(.cancelled, usage) }
             try advance([token], space)

@@ -72,7 +72,8 @@ public struct GenerationUsage: Sendable, Equatable {
 }
 
 public enum GenerationEvent: Sendable {
-    case token(Int)
+    /// A token of the answer, and what it took until then.
+    case token(Int, GenerationUsage)
     case finished(FinishReason, GenerationUsage)
 }
 

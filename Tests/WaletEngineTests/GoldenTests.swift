@@ -68,7 +68,7 @@ import WaletModels
             var usage: GenerationUsage?
             for try await event in try engine.generate(request) {
                 switch event {
-                case .token(let token): tokens.append(token)
+                case .token(let token, _): tokens.append(token)
                 case .finished(let reason, let measured):
                     #expect(reason == .length)
                     usage = measured

@@ -188,7 +188,7 @@ def type_of(name, tensor, types):
     return kind if isinstance(kind, str) else kind[int(parts[1]) % len(kind)]
 
 
-def build(name, folder, seed):
+def build(name, folder, seed, greedy=True):
     c, arch, types, options, changes = copy.deepcopy(VARIANTS[name])
     legacy, split = options.get("legacy", False), options.get("split", 0)
     tensors = weights.make(weights.entries(c), seed, torch.float32)
@@ -224,7 +224,7 @@ def build(name, folder, seed):
             error = (plain[k] - tensors[k]).abs().max() / tensors[k].abs().max()
             assert error < 0.3, (k, error)
     model = golden.reference_model(c, plain)
-    result = golden.golden(model, VOCAB, seed)
+    result = golden.golden(model, VOCAB, seed, greedy)
     golden.write_json(folder / "golden.json", result)
     tokens = result["cases"][-1]["tokens"]
     base = golden.logprobs(model, tokens)

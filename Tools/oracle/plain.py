@@ -113,7 +113,8 @@ VARIANTS = {
     ),
     "llama": (llama(num_hidden_layers=2, intermediate_size=56), {"dtype": torch.float32}, [{"rms_norm_eps": 1e-2}]),
     "deepseek-v2": (
-        v2(topk_method="group_limited_greedy", n_routed_experts=12, n_group=4, topk_group=2, routed_scaling_factor=6.0), {},
+        v2(topk_method="group_limited_greedy", n_routed_experts=12, n_group=4, topk_group=2,
+           routed_scaling_factor=6.0), {},
         [{"topk_method": "greedy"}, {"topk_group": 3}, {"rope_scaling": None}],
     ),
     "deepseek-r1": (

@@ -59,7 +59,7 @@ VARIANTS = {
     # 100 is no multiple of 8 (nor of 32): a packed row ends inside a word's padding
     "int4-channel": (int_llama(4, "channel", None, intermediate_size=100), {}, []),
     "int8-g32": (int_llama(8, "group", 32, hidden_size=64, intermediate_size=96), {}, []),
-    "int8-channel": (int_llama(8, "channel", None, intermediate_size=102), {}, []),
+    "int8-channel": (int_llama(8, "channel", None, intermediate_size=102), {"scales": torch.float32}, []),
     "deepseek-v3-fp8": (
         v3(hidden_size=160, num_hidden_layers=2, intermediate_size=144, moe_intermediate_size=24,
            n_routed_experts=6, n_group=2, topk_group=1, num_experts_per_tok=2, q_lora_rank=48, kv_lora_rank=120,
@@ -77,33 +77,44 @@ def is_quantized(name, tensor, config):
     return not any(match_name(module, rule) for rule in config.get("ignore", ["lm_head"]))
 
 
-def pack(tensors, config):
-    """(tensors as stored, weights as compressed-tensors decompresses them)."""
+def pack(tensors, config, scale_dtype):
+    """(tensors as stored, weights as compressed-tensors decompresses them, the same without rounding to BF16).
+
+    The library gives weights in the scales' type, so that BF16 scales round every product. transformers casts the
+    scales when it loads a model in fp32, and the products are then exact.
+    """
     group = config["config_groups"]["group_0"]
     args = QuantizationArgs(**{k: v for k, v in group["weights"].items() if k != "block_structure"})
     scheme = QuantizationScheme(targets=group["targets"], weights=args)
     compressor = BaseCompressor.load_from_registry("pack-quantized")
-    stored, plain = {}, {}
+    stored, plain, exact = {}, {}, {}
     for name, tensor in tensors.items():
         if not is_quantized(name, tensor, config):
-            stored[name] = plain[name] = tensor
+            stored[name] = plain[name] = exact[name] = tensor
             continue
         groups = tensor.float().unflatten(-1, (-1, args.group_size or tensor.shape[-1]))
         scale, zero = calculate_qparams(groups.amin(-1), groups.amax(-1), args)
-        state = {"weight": tensor, "weight_scale": scale.to(torch.bfloat16), "weight_zero_point": zero}
+        state = {"weight": tensor, "weight_scale": scale.to(scale_dtype), "weight_zero_point": zero}
         packed = compressor.compress(state, scheme)
         packed.pop("weight_zero_point", None)
         module = name.removesuffix(".weight")
         stored.update({f"{module}.{k}": v.contiguous() for k, v in packed.items()})
         plain[name] = compressor.decompress(packed, scheme)["weight"].contiguous()
-        assert plain[name].dtype == torch.bfloat16 and plain[name].shape == tensor.shape
+        wide = packed | {"weight_scale": packed["weight_scale"].float()}
+        exact[name] = compressor.decompress(wide, scheme)["weight"].contiguous()
+        assert plain[name].dtype == scale_dtype and plain[name].shape == tensor.shape
+        assert torch.equal(plain[name], exact[name].to(scale_dtype))
         error = (plain[name].float() - tensor.float()).abs().max() / tensor.float().abs().max()
         assert error < 0.6 / (2 ** (args.num_bits - 1) - 1) + 2**-8, error  # half a step, and bf16
-    return stored, plain
+    return stored, plain, exact
 
 
 def fp8_blocks(tensors, config):
-    """DeepSeek's layout: F8_E4M3 weights, F32 `weight_scale_inv` per 128x128 block, which multiplies."""
+    """DeepSeek's layout: F8_E4M3 weights, F32 `weight_scale_inv` per 128x128 block, which multiplies.
+
+    transformers' own loader is no reference here: Fp8Dequantize (5.23) takes rows / scale rows for a block's height, so
+    that an edge block which is not full shifts every block (160 rows become two of 80) or is refused (576 / 5).
+    """
     rows, columns = config["weight_block_size"]
     stored, plain = {}, {}
     for name, tensor in tensors.items():
@@ -131,12 +142,19 @@ def build(name, folder, seed):
     c, options, changes = copy.deepcopy(VARIANTS[name])
     config = c["quantization_config"]
     tensors = weights.make(weights.entries(c), seed)
-    stored, plain = (pack if config["quant_method"] == "compressed-tensors" else fp8_blocks)(tensors, config)
+    if config["quant_method"] == "compressed-tensors":
+        stored, plain, exact = pack(tensors, config, options.get("scales", torch.bfloat16))
+    else:
+        stored, plain = fp8_blocks(tensors, config)
+        exact = plain
     print(f"    {sum(n.endswith(('weight_packed', 'scale_inv')) for n in stored)} quantized matrices")
     write_folder(folder, c, stored, options.get("shards", 1))
     model = golden.reference_model(c, plain)
     result = golden.golden(model, VOCAB, seed)
     golden.write_json(folder / "golden.json", result)
+    if any(not torch.equal(plain[k].float(), exact[k].float()) for k in plain):
+        unrounded = golden.golden(golden.reference_model(c, exact), VOCAB, seed)
+        golden.write_json(folder / "golden-unrounded.json", unrounded)
     tokens = result["cases"][-1]["tokens"]
     base = golden.logprobs(model, tokens)
     must_matter(base, c, plain, changes, tokens)

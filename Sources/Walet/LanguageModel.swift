@@ -1,0 +1,155 @@
+import Foundation
+import WaletEngine
+import WaletFormats
+import WaletHub
+import WaletJSON
+import WaletModels
+import WaletTensor
+import WaletText
+
+/// A model that is ready to answer.
+///
+/// ```swift
+/// let model = try await LanguageModel.load("smollm2")
+/// let session = model.session(system: "You are brief.")
+/// for try await event in session.respond(to: "What is the capital of France?") {
+///     if case .text(let piece) = event { print(piece, terminator: "") }
+/// }
+/// ```
+public final class LanguageModel: Sendable {
+    /// What the user called it.
+    public let name: String
+    public let configuration: Configuration
+    /// Nil where the checkpoint has no tokenizer.
+    public let vocabulary: Vocabulary?
+    /// What the checkpoint's `generation_config.json` recommends; greedy where it says nothing.
+    public let defaultOptions: GenerationOptions
+    let engine: Engine
+    /// How the model marks its thinking and its tool calls.
+    let style: OutputStyle
+    let endTokens: Set<Int>
+    /// Ids below the vocabulary size that have no token: nothing may draw them.
+    let forbidden: [Int]
+
+    /// Opens a model. The weights are mapped, not read: this takes milliseconds, and memory as they are used.
+    /// - Parameters:
+    ///   - name: a folder of safetensors, a `.gguf` file, or the name of a stored model.
+    ///   - threads: workers; nil for the physical cores.
+    ///   - contextLength: tokens of prompt and answer together, at most; nil for the model's own.
+    /// - Throws: ``LanguageModelError``, ``FormatError``, or what is wrong with tokenizer or template.
+    public static func load(_ name: String, threads: Int? = nil, contextLength: Int? = nil) async throws -> LanguageModel {
+        let files = try ModelFolder(try locate(name))
+        return try LanguageModel(name: name, files: files, threads: threads, contextLength: contextLength)
+    }
+
+    convenience init(name: String, files: ModelFolder, threads: Int?, contextLength: Int?) throws {
+        let transformer = try Transformer(files.configuration, from: try files.weights())
+        try self.init(name: name, files: files, transformer, threads: threads, contextLength: contextLength)
+    }
+
+    /// A model of made-up weights in the shape of a configuration, for measuring speed.
+    /// - Parameter name: a `config.json`, or a folder with one.
+    public static func withRandomWeights(_ name: String, threads: Int? = nil) throws -> LanguageModel {
+        let files = try ModelFolder(try locate(name))
+        let transformer = try Transformer(files.configuration, from: RandomWeights(files.configuration))
+        return try LanguageModel(name: name, files: files, transformer, threads: threads, contextLength: nil)
+    }
+
+    private init(
+        name: String, files: ModelFolder, _ transformer: Transformer, threads: Int?, contextLength: Int?
+    ) throws {
+        self.name = name
+        configuration = files.configuration
+        vocabulary = try Vocabulary(name: name, files: files)
+        var endTokens = Set(configuration.endTokens)
+        if let vocabulary { endTokens.formUnion(vocabulary.endTokens) }
+        self.endTokens = endTokens
+        style = vocabulary?.template.map { OutputStyle.detect(template: $0.source) } ?? .plain
+        let count = configuration.vocabularySize
+        forbidden = vocabulary.map { vocabulary in
+            (0..<count).filter { vocabulary.tokenizer.bytes(of: $0) == nil && !endTokens.contains($0) }
+        } ?? []
+        var options = GenerationOptions()
+        let recommended = files.generation
+        if recommended.samples != false, let temperature = recommended.temperature {
+            options.sampling = SamplingParameters(
+                temperature: temperature, topK: max(0, recommended.topK ?? 0), topP: recommended.topP ?? 1,
+                minP: recommended.minP ?? 0, repetitionPenalty: recommended.repetitionPenalty ?? 1)
+        }
+        defaultOptions = options
+        engine = Engine(transformer, threads: threads, contextLength: contextLength)
+    }
+
+    /// Where a model of this name lies: a path, or else the name of a stored model.
+    static func locate(_ name: String) throws -> String {
+        if FileManager.default.fileExists(atPath: name) { return name }
+        let store = ModelStore()
+        if !name.hasPrefix("/"), !name.hasPrefix("."), let url = try store.resolve(name) { return url.path }
+        throw LanguageModelError.notFound(name: name, store: store.root.path)
+    }
+
+    /// Workers of the engine.
+    public var threads: Int { engine.threads }
+
+    /// The instruction set that the kernels use.
+    public var instructionSet: String { engine.instructionSet }
+
+    /// Tokens of prompt and answer together, at most.
+    public var contextLength: Int { engine.contextLength }
+
+    /// Measures prefill and decode on random tokens.
+    /// - Parameters:
+    ///   - prompt: tokens of each sequence's prompt.
+    ///   - generate: decode steps.
+    ///   - batch: sequences that are decoded together, 1 to 16.
+    public func benchmark(prompt: Int, generate: Int, batch: Int = 1) async throws -> BenchmarkResult {
+        try await engine.benchmark(prompt: prompt, generate: generate, batch: batch)
+    }
+
+    /// Tokens of a text, control tokens recognized.
+    public func tokenize(_ text: String) throws -> [Int] { try requireVocabulary().tokenize(text) }
+
+    /// The text of one token, or nil where there is none.
+    public func piece(_ id: Int) -> String? { vocabulary?.piece(id) }
+
+    func requireVocabulary() throws(LanguageModelError) -> Vocabulary {
+        guard let vocabulary else { throw .noTokenizer(name) }
+        return vocabulary
+    }
+
+    /// The distribution after each token of a text.
+    /// - Parameters:
+    ///   - tokens: at most the context.
+    ///   - top: how many of the likeliest next tokens to give after each token.
+    public func score(_ tokens: [Int], top: Int = 0) async throws -> TokenScores {
+        try await engine.score(tokens, top: top)
+    }
+
+    /// An empty conversation.
+    /// - Parameters:
+    ///   - system: the system message.
+    ///   - tools: what the model may call, in the OpenAI API's form.
+    public func session(system: String? = nil, tools: [JSONValue] = []) -> Session {
+        Session(self, system: system, tools: tools)
+    }
+
+    /// Goes on from a text as it is, without chat template; control tokens in it are recognized.
+    public func complete(_ text: String, options: GenerationOptions? = nil) -> AsyncThrowingStream<ResponseEvent, any Error> {
+        let options = options ?? defaultOptions
+        let (stream, continuation) = AsyncThrowingStream.makeStream(of: ResponseEvent.self)
+        let task = Task {
+            do {
+                let vocabulary = try self.requireVocabulary()
+                let decoder = AnswerDecoder(
+                    vocabulary.tokenizer, style: .plain, startsThinking: false, stops: options.stop)
+                try await self.run(
+                    vocabulary.tokenize(text), options, decoder, sequence: nil, { _ in }, { continuation.yield($0) })
+                continuation.finish()
+            } catch {
+                continuation.finish(throwing: error)
+            }
+        }
+        continuation.onTermination = { _ in task.cancel() }
+        return stream
+    }
+}

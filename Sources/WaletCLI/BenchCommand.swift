@@ -1,0 +1,51 @@
+import ArgumentParser
+import Foundation
+import Walet
+
+/// `walet bench`: how fast a model runs here.
+struct BenchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench", abstract: "Measures prefill and decode on random tokens.")
+
+    @OptionGroup var arguments: ModelArguments
+    @Option(help: "Tokens of each prompt.") var prompt = 512
+    @Option(help: "Decode steps.") var generate = 64
+    @Option(help: "Sequences that are decoded together, 1 to 16.") var batch = 1
+    @Flag(help: "Make weights up: MODEL need be no more than a config.json.") var randomWeights = false
+    @Flag(help: "One JSON object.") var json = false
+
+    func run() async throws {
+        let start = ContinuousClock.now
+        let model =
+            randomWeights
+            ? try LanguageModel.withRandomWeights(arguments.model, threads: arguments.threads)
+            : try await arguments.load()
+        let load = (ContinuousClock.now - start) / .seconds(1)
+        let result = try await model.benchmark(prompt: prompt, generate: generate, batch: batch)
+        // A step of a batch reads the weights once, or more of the experts; the figure counts one sequence's share.
+        let speed = Double(result.bytesPerToken) * result.decodeRate / Double(batch) / 1e9
+        let peak = ProcessMemory.peakResidentBytes
+        if json {
+            let object: JSONValue = [
+                "prefill_tokens_per_second": .double(result.prefillRate),
+                "decode_tokens_per_second": .double(result.decodeRate), "bytes_per_token": .int(result.bytesPerToken),
+                "read_gb_per_second": .double(speed), "peak_resident_bytes": .int(peak), "load_seconds": .double(load),
+                "kv_bytes": .int(result.cacheBytes), "threads": .int(model.threads),
+                "instruction_set": .string(model.instructionSet),
+            ]
+            Terminal.output(object.text() + "\n")
+        } else {
+            Terminal.output(
+                Terminal.table([
+                    ["prefill", String(format: "%.1f tokens/s", result.prefillRate)],
+                    ["decode", String(format: "%.1f tokens/s", result.decodeRate)],
+                    ["weights read a token", Terminal.bytes(result.bytesPerToken)],
+                    ["weights read", String(format: "%.2f GB/s", speed)],
+                    ["KV cache", Terminal.bytes(result.cacheBytes)],
+                    ["peak resident memory", Terminal.bytes(peak)],
+                    ["load", String(format: "%.3f s", load)],
+                    ["threads", "\(model.threads), \(model.instructionSet)"],
+                ]) + "\n")
+        }
+    }
+}

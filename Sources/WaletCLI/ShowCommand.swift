@@ -1,0 +1,41 @@
+import ArgumentParser
+import Foundation
+import Walet
+
+/// `walet show`: what a model is.
+struct ShowCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show",
+        abstract: "A model's architecture, parameters, quantization, context, files and licence.",
+        discussion: "A config.json alone is enough for all but files and packings.")
+
+    @Argument(help: "A folder of safetensors, a .gguf file, a config.json, or a name that `walet list` shows.")
+    var model: String
+    @Flag(help: "List every tensor.") var tensors = false
+    @Flag(help: "One JSON object.") var json = false
+
+    func run() async throws {
+        let description = try ModelDescription.read(model)
+        if json {
+            Terminal.output(description.json(tensors: tensors).text(.pretty) + "\n")
+            return
+        }
+        var rows = description.facts.map { [$0.0, $0.1] }
+        for packing in description.packings {
+            rows.append([
+                "packing",
+                "\(packing.packing): \(packing.tensors) tensors, \(Terminal.count(packing.values)) values, "
+                    + Terminal.bytes(packing.bytes),
+            ])
+        }
+        for file in description.files { rows.append(["file", "\(file.name), \(Terminal.bytes(file.bytes))"]) }
+        for note in description.notes { rows.append(["note", note]) }
+        Terminal.output(Terminal.table(rows) + "\n")
+        if tensors {
+            let rows = description.tensors.map { tensor in
+                [tensor.name, tensor.packing, "[" + tensor.shape.map(String.init).joined(separator: ", ") + "]"]
+            }
+            Terminal.output("\n" + Terminal.table(rows) + "\n")
+        }
+    }
+}

@@ -1,0 +1,168 @@
+import ArgumentParser
+import Foundation
+import Synchronization
+import Walet
+
+/// `walet list`: the models on this machine.
+struct ListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "list", abstract: "The models on this machine.")
+
+    @Flag(help: "One JSON object.") var json = false
+
+    func run() async throws {
+        let store = ModelStore()
+        let models = try store.list()
+        if json {
+            let list = models.map { model -> JSONValue in
+                [
+                    "name": .string(model.name), "kind": .string(model.kind.rawValue), "bytes": .int(model.bytes),
+                    "files": .int(model.fileCount), "path": .string(model.folder.path),
+                    "repository": model.repository.map { .string($0) } ?? .null,
+                    "revision": model.revision.map { .string($0) } ?? .null, "incomplete": .bool(model.isIncomplete),
+                ]
+            }
+            let object: JSONValue = ["folder": .string(store.root.path), "models": .array(list)]
+            Terminal.output(object.text() + "\n")
+            return
+        }
+        if models.isEmpty {
+            Terminal.log("No models in \(store.root.path). 'walet pull OWNER/NAME' fetches one.")
+            return
+        }
+        let day = Date.ISO8601FormatStyle().year().month().day()
+        var rows = [["name", "kind", "size", "files", "date", "revision"]]
+        for model in models {
+            rows.append([
+                model.name, model.kind.rawValue, Terminal.bytes(model.bytes), "\(model.fileCount)",
+                model.date.formatted(day),
+                (model.revision.map { String($0.prefix(12)) } ?? "-") + (model.isIncomplete ? " (incomplete)" : ""),
+            ])
+        }
+        Terminal.output(Terminal.table(rows) + "\n")
+    }
+}
+
+/// `walet pull`: a model from a hub.
+struct PullCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pull", abstract: "Fetches a model from a Hugging Face hub or a mirror of one.",
+        discussion: """
+            The hub is HF_ENDPOINT, else https://huggingface.co; a token is read from HF_TOKEN. A pull that was cut short \
+            goes on where it stopped, and every file is checked against the hash that the hub names.
+            """)
+
+    @Argument(help: "OWNER/NAME on the hub.") var repository: String
+    @Option(help: "A branch, tag or commit.") var revision = "main"
+    @Option(help: "Only files that match, such as '*Q4_K_M*'; may be given several times.") var include: [String] = []
+    @Option(help: "No files that match; may be given several times.") var exclude: [String] = []
+    @Option(help: "The name under which the model is stored; by default OWNER/NAME.") var name: String?
+    @Option(help: "Files at a time.") var parallel = 4
+    @Flag(help: "Refuse to open a connection, as WALET_OFFLINE=1 does.") var offline = false
+    @Flag(help: "One JSON object at the end.") var json = false
+
+    func validate() throws {
+        guard (1...64).contains(parallel) else {
+            throw ValidationError("--parallel: expected a number from 1 to 64, found \(parallel)")
+        }
+    }
+
+    func run() async throws {
+        let hub = try Hub(offline: offline)
+        let bars = Mutex(ProgressBars(width: Self.width, isTerminal: Terminal.errorIsTerminal))
+        let start = ContinuousClock.now
+        let (repository, revision, include, exclude) = (repository, revision, include, exclude)
+        let (name, parallel) = (name, parallel)
+        let stored = try await Interrupt.cancelling {
+            try await hub.pull(
+                repository, revision: revision, include: include, exclude: exclude, named: name, into: ModelStore(),
+                maximumParallel: parallel
+            ) { event in
+                let seconds = (ContinuousClock.now - start) / .seconds(1)
+                if let text = bars.withLock({ $0.draw(event, at: seconds) }) { Terminal.progress(text) }
+            }
+        }
+        if json {
+            let object: JSONValue = [
+                "name": .string(stored.name), "path": .string(stored.folder.path), "bytes": .int(stored.bytes),
+                "files": .int(stored.fileCount), "revision": stored.revision.map { .string($0) } ?? .null,
+            ]
+            Terminal.output(object.text() + "\n")
+        } else {
+            Terminal.output("\(stored.name)\t\(Terminal.bytes(stored.bytes))\t\(stored.folder.path)\n")
+        }
+    }
+
+    private static var width: Int {
+        var size = winsize()
+        return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    }
+}
+
+/// `walet rm`: a model less.
+struct RemoveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "rm", abstract: "Deletes a stored model.")
+
+    @Argument(help: "A name that `walet list` shows.") var name: String
+    @Flag(help: "One JSON object.") var json = false
+
+    func run() async throws {
+        let freed = try ModelStore().remove(name)
+        if json {
+            let object: JSONValue = ["name": .string(name), "bytes": .int(freed)]
+            Terminal.output(object.text() + "\n")
+        } else {
+            Terminal.log("removed \(name), \(Terminal.bytes(freed)) freed")
+        }
+    }
+}
+
+/// `walet verify`: is it still what was pulled?
+struct VerifyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify", abstract: "Compares a stored model's files with the hashes of its pull.",
+        discussion: "Exit code 1 where a file is missing or differs, or where there is nothing to compare with.")
+
+    @Argument(help: "A name that `walet list` shows.") var name: String
+    @Flag(help: "One JSON object.") var json = false
+
+    func run() async throws {
+        let name = name
+        let result = try await Interrupt.cancelling { try await ModelStore().verify(name) }
+        if json {
+            let files = result.files.map { file -> JSONValue in
+                [
+                    "path": .string(file.path), "outcome": .string(Self.words(file.outcome)),
+                    "sha256": file.sha256.map { .string($0) } ?? .null,
+                ]
+            }
+            let object: JSONValue = [
+                "name": .string(result.name), "intact": .bool(result.isIntact),
+                "revision": result.manifest?.commit.map { .string($0) } ?? .null, "files": .array(files),
+            ]
+            Terminal.output(object.text() + "\n")
+        } else {
+            let rows = result.files.map { [$0.path, Self.words($0.outcome), $0.sha256 ?? ""] }
+            Terminal.output(Terminal.table(rows) + "\n")
+        }
+        if result.manifest == nil {
+            Terminal.log("walet: \(name) was not pulled, so that there is nothing to compare these hashes with")
+            throw ExitCode(1)
+        }
+        if !result.isIntact {
+            Terminal.log("walet: \(name) is not what was pulled; 'walet pull' fetches what is missing or differs")
+            throw ExitCode(1)
+        }
+    }
+
+    private static func words(_ outcome: Verification.Outcome) -> String {
+        switch outcome {
+        case .ok: "ok"
+        case .missing: "missing"
+        case .sizeDiffers(let expected, let found): "size differs: expected \(expected) bytes, found \(found)"
+        case .hashDiffers(let expected, let found): "SHA-256 differs: expected \(expected), found \(found)"
+        case .notAFile: "not a file"
+        case .extra: "not part of the pull"
+        case .unknown: "nothing to compare with"
+        }
+    }
+}

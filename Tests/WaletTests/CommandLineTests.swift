@@ -1,0 +1,194 @@
+import Foundation
+import Testing
+import Walet
+
+/// The command line's contract: what goes where, in which form, with which exit code.
+@Suite struct CommandLineTests {
+    struct Outcome {
+        let code: Int32
+        let output: String
+        let errors: String
+        var json: JSONValue? { try? JSONValue(parsing: output) }
+    }
+
+    /// The tool that was built beside these tests.
+    static let tool: URL = {
+        let bundle = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+        let beside = bundle.appending(path: "walet")
+        return FileManager.default.isExecutableFile(atPath: beside.path)
+            ? beside : TestFiles.root.appending(path: ".build/release/walet")
+    }()
+
+    @discardableResult
+    private func walet(_ arguments: String..., environment: [String: String] = [:], input: String = "") async throws -> Outcome {
+        let process = Process()
+        process.executableURL = Self.tool
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        let (output, errors, standardInput) = (Pipe(), Pipe(), Pipe())
+        process.standardOutput = output
+        process.standardError = errors
+        process.standardInput = standardInput
+        try process.run()
+        try standardInput.fileHandleForWriting.write(contentsOf: Data(input.utf8))
+        try standardInput.fileHandleForWriting.close()
+        async let errorBytes = Task.detached { errors.fileHandleForReading.readDataToEndOfFile() }.value
+        let outputBytes = await Task.detached { output.fileHandleForReading.readDataToEndOfFile() }.value
+        let errorText = String(decoding: await errorBytes, as: UTF8.self)
+        process.waitUntilExit()
+        return Outcome(
+            code: process.terminationStatus, output: String(decoding: outputBytes, as: UTF8.self), errors: errorText)
+    }
+
+    private func fixture(_ name: String) -> String { TestFiles.fixtures.appending(path: "models/\(name)").path }
+
+    @Test func runAnswersOnStandardOutputAndMeasuresOnStandardError() async throws {
+        let outcome = try await walet("run", TestFiles.smollm2, "What is the capital of France?")
+        #expect(outcome.code == 0)
+        #expect(outcome.output == "The capital of France is Paris.\n")
+        #expect(outcome.errors.contains("tokens/s, first token after"))
+    }
+
+    @Test func runPrintsEventsAsJSONLines() async throws {
+        let outcome = try await walet("run", TestFiles.smollm2, "What is the capital of France?", "--json", "--max-tokens", "5")
+        let events = try outcome.output.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
+        #expect(events.dropLast().allSatisfy { $0["type"] == "text" })
+        #expect(events.last?["type"] == "finish")
+        #expect(events.last?["reason"] == "length")
+        #expect(events.last?["usage"]?["completion_tokens"] == 5)
+    }
+
+    @Test func chatKeepsItsHistory() async throws {
+        let outcome = try await walet(
+            "run", TestFiles.smollm2, "--max-tokens", "8", input: "My name is Ada.\n\nWhat is my name?\n/bye\nnot read\n")
+        #expect(outcome.code == 0)
+        #expect(outcome.output.split(separator: "\n").count >= 2)
+        #expect(outcome.errors.contains("cached"))
+    }
+
+    @Test func scoreHasTheContractsShape() async throws {
+        let outcome = try await walet(
+            "score", fixture("kimi-k2"), "--tokens", "5,6,7,8", "--top", "3", "--precision", "exact", "--json")
+        let json = try #require(outcome.json)
+        #expect(json.objectValue?.keys == ["tokens", "logprobs", "top", "perplexity"])
+        #expect(json["tokens"] == [5, 6, 7, 8])
+        let logprobs = try #require(json["logprobs"]?.arrayValue)
+        #expect(logprobs.count == 4 && logprobs[0].isNull)
+        let top = try #require(json["top"]?.arrayValue)
+        #expect(top.count == 4 && top.allSatisfy { $0.arrayValue?.count == 3 })
+        let mean = logprobs.dropFirst().compactMap(\.doubleValue).reduce(0, +) / 3
+        #expect(abs((json["perplexity"]?.doubleValue ?? 0) - exp(-mean)) < 1e-3 * exp(-mean))
+    }
+
+    @Test func tokenizeGoesThereAndBack() async throws {
+        let outcome = try await walet("tokenize", TestFiles.smollm2, "Hello, wörld <|im_end|>", "--json")
+        let ids = try #require(outcome.json?["tokens"]?.arrayValue).compactMap(\.intValue)
+        #expect(ids.last == 2)
+        #expect(outcome.json?["pieces"]?.arrayValue?.count == ids.count)
+        let plain = try await walet("tokenize", TestFiles.smollm2, "Hello, wörld <|im_end|>", "--no-special", "--json")
+        #expect(plain.json?["tokens"]?.arrayValue?.contains(2) == false)
+        let list = ids.map(String.init).joined(separator: ",")
+        #expect(try await walet("tokenize", TestFiles.smollm2, "--decode", list).output == "Hello, wörld <|im_end|>\n")
+    }
+
+    @Test func templateRendersAFileOfMessages() async throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: "walet-\(UUID()).json")
+        defer { try? FileManager.default.removeItem(at: file) }
+        try #"[{"role": "user", "content": "hi"}]"#.write(to: file, atomically: true, encoding: .utf8)
+        let outcome = try await walet("template", TestFiles.smollm2, "--messages", file.path)
+        #expect(outcome.output.hasSuffix("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"))
+        let bare = try await walet("template", TestFiles.smollm2, "--messages", file.path, "--no-generation-prompt")
+        #expect(bare.output.hasSuffix("<|im_start|>user\nhi<|im_end|>\n"))
+    }
+
+    @Test func showCountsKimiK2ThinkingFromItsConfigurationAlone() async throws {
+        let config = TestFiles.fixtures.appending(path: "formats/configs/kimi-k2-thinking/config.json").path
+        let outcome = try await walet("show", config, "--json")
+        #expect(outcome.code == 0)
+        let total = try #require(outcome.json?["parameters"]?["total"]?.intValue)
+        let active = try #require(outcome.json?["parameters"]?["active"]?.intValue)
+        #expect((1_020_000_000_000...1_030_000_000_000).contains(total))
+        #expect((31_000_000_000...33_500_000_000).contains(active))
+        #expect(try await walet("show", config).output.contains("1026B in all"))
+    }
+
+    @Test func benchMeasuresRealAndMadeUpWeights() async throws {
+        let outcome = try await walet("bench", fixture("kimi-k2"), "--prompt", "40", "--generate", "8", "--batch", "3", "--json")
+        let json = try #require(outcome.json)
+        for key in ["prefill_tokens_per_second", "decode_tokens_per_second", "bytes_per_token", "read_gb_per_second",
+            "peak_resident_bytes", "load_seconds"]
+        {
+            #expect((json[key]?.doubleValue ?? 0) > 0, "\(key)")
+        }
+        for name in ["kimi-k2-thinking", "deepseek-v3-fp8", "qwen3-moe"] {
+            let config = fixture(name) + "/config.json"
+            let made = try await walet("bench", config, "--random-weights", "--prompt", "8", "--generate", "4", "--json")
+            #expect(made.code == 0, "\(made.errors)")
+            #expect((made.json?["decode_tokens_per_second"]?.doubleValue ?? 0) > 0)
+        }
+    }
+
+    @Test func listRemoveAndVerifyWorkOnTheStore() async throws {
+        let store = FileManager.default.temporaryDirectory.appending(path: "walet-store-\(UUID())")
+        defer { try? FileManager.default.removeItem(at: store) }
+        let environment = ["WALET_MODELS": store.path]
+        try FileManager.default.createDirectory(at: store.appending(path: "owner"), withIntermediateDirectories: true)
+        try FileManager.default.copyItem(atPath: fixture("llama"), toPath: store.appending(path: "owner/tiny").path)
+        let list = try await walet("list", "--json", environment: environment)
+        #expect(list.json?["models"]?.arrayValue?.map { $0["name"] } == ["owner/tiny"])
+        let score = try await walet("score", "owner/tiny", "--tokens", "1,2,3", "--json", environment: environment)
+        #expect(score.code == 0)
+        let verify = try await walet("verify", "owner/tiny", environment: environment)
+        #expect(verify.code == 1)
+        #expect(verify.errors.contains("nothing to compare"))
+        for name in ["../llama", "/etc", "owner/../..", "a\\b", "%2e%2e/x"] {
+            #expect(try await walet("rm", name, environment: environment).code == 1, "\(name)")
+        }
+        #expect(try await walet("rm", "owner/tiny", environment: environment).code == 0)
+        #expect(try await walet("list", "--json", environment: environment).json?["models"] == [])
+    }
+
+    @Test func pullRefusesToConnectWhenOffline() async throws {
+        let outcome = try await walet("pull", "owner/name", environment: ["WALET_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"])
+        #expect(outcome.code == 1)
+        #expect(outcome.errors.contains("WALET_OFFLINE"))
+    }
+
+    @Test(arguments: [
+        ["run"], ["nonsense"], ["score", "x"], ["score", "x", "--text", "a", "--tokens", "1"], ["run", "x", "y", "--nope"],
+        ["score", "x", "--tokens", "1,b"], ["run", "x", "y", "--temperature", "hot"], ["tokenize", "x"],
+        ["run", "x", "y", "--max-tokens", "0"], ["pull", "a/b", "--parallel", "0"], ["bench", "x", "--threads", "0"],
+    ])
+    func wrongUsageIsTwo(_ arguments: [String]) async throws {
+        let process = Process()
+        process.executableURL = Self.tool
+        process.arguments = arguments
+        let errors = Pipe()
+        process.standardError = errors
+        process.standardOutput = FileHandle.nullDevice
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 2)
+        #expect(!text.isEmpty)
+    }
+
+    @Test func failureIsOneWithOneLineThatNamesTheFile() async throws {
+        for arguments in [["show", "/nowhere/model.gguf"], ["show", fixture("llama") + "/golden.json"], ["score", "no-such-model", "--tokens", "1"]] {
+            let outcome = arguments.count == 2
+                ? try await walet(arguments[0], arguments[1])
+                : try await walet(arguments[0], arguments[1], arguments[2], arguments[3])
+            #expect(outcome.code == 1)
+            #expect(outcome.output.isEmpty)
+            #expect(outcome.errors.split(separator: "\n").count == 1)
+            #expect(outcome.errors.contains(arguments[1]))
+        }
+    }
+
+    @Test func helpAndVersionAreNoFailures() async throws {
+        #expect(try await walet("--help").code == 0)
+        #expect(try await walet("run", "--help").output.contains("--max-tokens"))
+        #expect(try await walet("--version").output.contains("."))
+    }
+}
