@@ -242,8 +242,7 @@ extension ModelFolder {
 
     /// `license:` between the two `---` lines that a model card begins with; `license_name:` where that says "other".
     private static func frontMatterLicence(_ text: String) -> String? {
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-            .map { $0.hasSuffix("\r") ? $0.dropLast() : $0 }
+        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
         guard lines.first == "---" else { return nil }
         var found: [String: String] = [:]
         for line in lines.dropFirst() {
