@@ -5,7 +5,7 @@ import WaletJSON
 extension Configuration {
     /// Values of `model_type` that Walet runs.
     public static let supportedModelTypes = [
-        "deepseek_v2", "deepseek_v3", "kimi_k2", "llama", "mistral", "qwen3", "qwen3_moe",
+        "deepseek_v2", "deepseek_v3", "kimi_k2", "kimi_k25", "kimi_vl", "llama", "mistral", "qwen3", "qwen3_moe",
     ]
 
     /// Multimodal models whose language part is one of the above, under `text_config`.
@@ -22,7 +22,10 @@ extension Configuration {
         let outer = try Fields(file: file, parsing: bytes)
         var fields = outer
         var name = try outer.modelType()
-        if Self.wrappers.contains(name), let inner = try outer.optionalFields("text_config") {
+        if Self.wrappers.contains(name) {
+            guard let inner = try outer.optionalFields("text_config") else {
+                throw outer.failure("text_config", "an object that describes the language model", "nothing")
+            }
             fields = inner
             name = try inner.modelType()
         }
@@ -72,7 +75,7 @@ extension Configuration {
             normEpsilon: Float(try fields.optionalDouble("rms_norm_eps", in: Limit.epsilon) ?? 1e-6),
             tiedEmbeddings: try fields.bool("tie_word_embeddings", default: false), attention: .latent(latent),
             rope: try fields.rope(layout: interleaved ? .interleaved : .half, scalesLogits: true),
-            experts: try deepseekExperts(fields, second: second, layers: layers),
+            experts: try deepseekExperts(fields, name, layers: layers),
             attentionBias: try fields.bool("attention_bias", default: false),
             feedForwardBias: try fields.bool("mlp_bias", default: false),
             predictionLayers: try fields.int(
@@ -81,11 +84,16 @@ extension Configuration {
     }
 
     private static func deepseekExperts(
-        _ fields: Fields, second: Bool, layers: Int
+        _ fields: Fields, _ name: String, layers: Int
     ) throws(FormatError) -> Experts? {
+        let second = name == "deepseek_v2"
+        // What transformers takes where the fields are absent is V3's own shape, which K2 does not have.
+        let third = name == "deepseek_v3"
         guard let count = try fields.optionalInt("n_routed_experts", in: 0...Limit.experts.upperBound), count > 0
         else { return nil }
-        let dense = try fields.optionalInt("first_k_dense_replace", in: 0...Limit.layers.upperBound) ?? 0
+        let dense =
+            try fields.optionalInt("first_k_dense_replace", in: 0...Limit.layers.upperBound)
+            ?? (second ? 0 : third ? 3 : 1)
         let frequency = try fields.optionalInt("moe_layer_freq", in: Limit.layers) ?? 1
         let sparse = Set((0..<layers).filter { $0 >= dense && $0 % frequency == 0 })
         let perToken = try fields.int("num_experts_per_tok", in: Limit.experts)
@@ -105,8 +113,8 @@ extension Configuration {
             throw fields.failure(
                 "topk_method", "greedy, group_limited_greedy or noaux_tc", "\"\(method.prefix(80))\"")
         }
-        var groups = try fields.optionalInt("n_group", in: Limit.experts) ?? 1
-        var groupsPerToken = try fields.optionalInt("topk_group", in: Limit.experts) ?? groups
+        var groups = try fields.optionalInt("n_group", in: Limit.experts) ?? (third ? 8 : 1)
+        var groupsPerToken = try fields.optionalInt("topk_group", in: Limit.experts) ?? min(groups, 4)
         if selection == .greedy { (groups, groupsPerToken) = (1, 1) }
 
         let normalized = try fields.bool("norm_topk_prob", default: !second)

@@ -11,7 +11,7 @@ extension Configuration {
         static let context = 1...1 << 30
         static let feedForward = 1...1 << 22
         static let experts = 1...1 << 14
-        static let epsilon = 0.0...1.0
+        static let epsilon = 1e-30...1.0
         static let theta = 1.0...1e15
         static let factor = 1e-3...1e6
         static let expertScale = 1e-6...1e6

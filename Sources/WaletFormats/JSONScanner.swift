@@ -91,11 +91,19 @@ struct JSONScanner {
     mutating func string() throws(ScanError) -> String {
         try expect(UInt8(ascii: "\""))
         let start = offset
-        while let byte = current, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\"), byte >= 0x20 { offset += 1 }
-        if current == UInt8(ascii: "\"") {
-            let text = String(validating: bytes[start..<offset], as: UTF8.self)
-            guard let text else { throw ScanError(offset: start, reason: "a string that is not valid UTF-8") }
+        var all: UInt8 = 0
+        while let byte = current, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\"), byte >= 0x20 {
+            all |= byte
             offset += 1
+        }
+        if current == UInt8(ascii: "\"") {
+            let slice = UnsafeRawBufferPointer(rebasing: bytes[start..<offset])
+            offset += 1
+            // ASCII, as nearly all names are, needs no validation.
+            if all < 0x80 { return String(decoding: slice, as: UTF8.self) }
+            guard let text = String(validating: slice, as: UTF8.self) else {
+                throw ScanError(offset: start, reason: "a string that is not valid UTF-8")
+            }
             return text
         }
         var buffer = Array(bytes[start..<offset])

@@ -32,6 +32,8 @@ public struct ModelFolder: Sendable {
     }
 
     public static let maximumJSON = 64 << 20
+    /// A configuration is read as a tree, which takes many times its size.
+    static let maximumConfiguration = 16 << 20
     public static let maximumTokenizer = 256 << 20
 
     /// As the user named it.
@@ -115,7 +117,7 @@ public struct ModelFolder: Sendable {
         let shards = files.filter { $0.hasSuffix(".safetensors") }
         let index = "model.safetensors.index.json"
         let hasIndex = folder.has(index)
-        let models = try ggufModels(files, folder)
+        let models = ggufModels(files)
         if shards.isEmpty, !hasIndex, let first = models.first {
             guard models.count == 1 else {
                 throw FormatError(
@@ -155,11 +157,13 @@ public struct ModelFolder: Sendable {
         try SafetensorsFile(folder.path(file), at: try folder.locate(file))
     }
 
-    /// The GGUF models of a folder: one name each, of the first part where they are split.
-    private static func ggufModels(_ files: [String], _ folder: Folder) throws(FormatError) -> [String] {
-        files.filter { name in
+    /// The GGUF models of a folder: one name each, of the first part that is there where they are split.
+    private static func ggufModels(_ files: [String]) -> [String] {
+        var seen: Set<String> = []
+        return files.filter { name in
+            // Projectors of multimodal models lie beside them.
             guard name.hasSuffix(".gguf"), !name.hasPrefix("mmproj") else { return false }
-            return SplitName(name).map { $0.number == 1 } ?? true
+            return seen.insert(SplitName(name)?.prefix ?? name).inserted
         }
     }
 
@@ -176,7 +180,7 @@ public struct ModelFolder: Sendable {
     }
 
     private static func open(configuration path: String) throws(FormatError) -> ModelFolder {
-        let configuration = try Configuration(file: path, json: FileSystem.read(path, limit: maximumJSON))
+        let configuration = try Configuration(file: path, json: FileSystem.read(path, limit: maximumConfiguration))
         return ModelFolder(
             path: path, name: lastPart(path), configuration: configuration, source: nil, generation: Generation(),
             format: .config, notes: [], contents: .none, folder: nil)
@@ -189,7 +193,7 @@ public struct ModelFolder: Sendable {
         var extra: (file: String, bytes: [UInt8])?
         if folder.has("generation_config.json") {
             let path = folder.path("generation_config.json")
-            let bytes = try folder.read("generation_config.json", limit: maximumJSON)
+            let bytes = try folder.read("generation_config.json", limit: maximumConfiguration)
             let fields = try Fields(file: path, parsing: bytes)
             generation.temperature = try fields.optionalDouble("temperature", in: 0...1000)
             generation.topP = try fields.optionalDouble("top_p", in: 0...1)
@@ -200,7 +204,7 @@ public struct ModelFolder: Sendable {
             extra = (path, bytes)
         }
         let configuration = try Configuration(
-            file: folder.path("config.json"), json: folder.read("config.json", limit: maximumJSON), generation: extra)
+            file: folder.path("config.json"), json: folder.read("config.json", limit: maximumConfiguration), generation: extra)
         return (configuration, generation)
     }
 
@@ -238,8 +242,7 @@ extension ModelFolder {
 
     /// `license:` between the two `---` lines that a model card begins with; `license_name:` where that says "other".
     private static func frontMatterLicence(_ text: String) -> String? {
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-            .map { $0.hasSuffix("\r") ? $0.dropLast() : $0 }
+        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
         guard lines.first == "---" else { return nil }
         var found: [String: String] = [:]
         for line in lines.dropFirst() {

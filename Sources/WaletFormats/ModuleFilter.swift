@@ -2,15 +2,15 @@
 
 /// Exact module paths and, after `re:`, regular expressions that are matched as Python's `re.match` does: from the start
 /// on, not necessarily to the end.
-struct ModuleFilter: Sendable {
-    enum Verdict { case ignored, quantized, undecided }
+package struct ModuleFilter: Sendable {
+    package enum Verdict { case ignored, quantized, undecided }
 
     private let exact: Set<String>
     private let patterns: [ModulePattern]
     /// An entry is beyond the subset that Walet reads, so that no match proves nothing.
     private let isPartial: Bool
 
-    init(_ entries: [String]) {
+    package init(_ entries: [String]) {
         var exact: Set<String> = []
         var patterns: [ModulePattern] = []
         var isPartial = false
@@ -30,7 +30,7 @@ struct ModuleFilter: Sendable {
         self.isPartial = isPartial
     }
 
-    func verdict(_ module: String) -> Verdict {
+    package func verdict(_ module: String) -> Verdict {
         if exact.contains(module) || patterns.contains(where: { $0.matchesStart(of: module) }) { return .ignored }
         return isPartial ? .undecided : .quantized
     }

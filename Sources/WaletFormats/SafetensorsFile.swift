@@ -111,9 +111,9 @@ private struct HeaderReader {
                 file: path, field: "header", expected: "a JSON object of tensors",
                 found: "at its byte \(error.offset): \(error.reason)")
         }
-        if let duplicate { throw failure(duplicate, "one tensor of this name", "two") }
+        if let duplicate { throw failure(duplicate, "one entry of this name", "two") }
         try checkSizes()
-        try checkCoverage()
+        try checkNamesAndCoverage()
     }
 
     private var duplicate: String?
@@ -190,7 +190,6 @@ private struct HeaderReader {
             throw scanner.error(
                 "tensor \(name) has the data_offsets [\(offsets[0]), \(offsets[1])] in \(size - start) bytes of data")
         }
-        if positions.updateValue(tensors.count, forKey: name) != nil { duplicate = name }
         tensors.append(
             SafetensorsFile.Tensor(
                 name: name, element: element, shape: shape, range: start + offsets[0]..<start + offsets[1]))
@@ -222,12 +221,20 @@ private struct HeaderReader {
     }
 
     /// Each tensor begins where the one before ended, and the last ends with the file.
-    private mutating func checkCoverage() throws(FormatError) {
-        tensors.sort {
-            ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
+    private mutating func checkNamesAndCoverage() throws(FormatError) {
+        func precedes(_ left: SafetensorsFile.Tensor, _ right: SafetensorsFile.Tensor) -> Bool {
+            left.range.lowerBound != right.range.lowerBound
+                ? left.range.lowerBound < right.range.lowerBound : left.range.upperBound < right.range.upperBound
+        }
+        // Writers list tensors in order, so that there is seldom anything to sort.
+        if !zip(tensors, tensors.dropFirst()).allSatisfy({ !precedes($1, $0) }) { tensors.sort(by: precedes) }
+        positions.reserveCapacity(tensors.count)
+        for (index, tensor) in tensors.enumerated()
+        where positions.updateValue(index, forKey: tensor.name) != nil {
+            throw failure(tensor.name, "one tensor of this name", "two")
         }
         var end = start
-        for (index, tensor) in tensors.enumerated() {
+        for tensor in tensors {
             guard tensor.range.lowerBound == end else {
                 throw failure(
                     tensor.name, "data from byte \(end - start) on, where the tensor before ends",
@@ -235,7 +242,6 @@ private struct HeaderReader {
                         + (tensor.range.lowerBound < end ? ", inside another tensor" : ", which leaves a hole"))
             }
             end = tensor.range.upperBound
-            positions[tensor.name] = index
         }
         guard end == size else {
             throw FormatError(

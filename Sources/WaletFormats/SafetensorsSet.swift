@@ -3,30 +3,26 @@
 /// Where the tensors of a folder lie.
 public final class SafetensorsSet: Sendable {
     public let files: [SafetensorsFile]
-    /// File of each tensor, and the tensor.
-    private let locations: [String: (file: Int32, tensor: Int32)]
+    /// Position in ``files`` of each tensor's; nil where there is but one file.
+    private let shardOfTensor: [String: Int]?
 
     /// The only file of a checkpoint.
     public init(file: SafetensorsFile) {
         files = [file]
-        var locations: [String: (file: Int32, tensor: Int32)] = [:]
-        locations.reserveCapacity(file.tensors.count)
-        for (index, tensor) in file.tensors.enumerated() { locations[tensor.name] = (0, Int32(clamping: index)) }
-        self.locations = locations
+        shardOfTensor = nil
     }
 
     /// The shards of an index, each of which must hold what the index says, no more and no less.
     public init(index: SafetensorsIndex, in folder: Folder) throws(FormatError) {
         var files: [SafetensorsFile] = []
-        var locations: [String: (file: Int32, tensor: Int32)] = [:]
-        locations.reserveCapacity(index.shardOfTensor.count)
+        var count = 0
         for (number, shard) in index.shards.enumerated() {
             guard folder.has(shard) else {
                 throw FormatError(
                     file: folder.path(shard), expected: "this shard, which \(index.path) lists", found: "no such file")
             }
             let file = try SafetensorsFile(folder.path(shard), at: try folder.locate(shard))
-            for (position, tensor) in file.tensors.enumerated() {
+            for tensor in file.tensors {
                 guard let listed = index.shardOfTensor[tensor.name] else {
                     throw FormatError(
                         file: file.file.path, field: tensor.name, expected: "only tensors that \(index.path) lists",
@@ -38,12 +34,12 @@ public final class SafetensorsSet: Sendable {
                         expected: "this tensor in \(index.shards[listed]), as \(index.path) says",
                         found: "it in this file")
                 }
-                locations[tensor.name] = (Int32(clamping: number), Int32(clamping: position))
             }
+            count += file.tensors.count
             files.append(file)
         }
-        if locations.count != index.shardOfTensor.count {
-            let missing = index.shardOfTensor.filter { locations[$0.key] == nil }.min { $0.key < $1.key }
+        if count != index.shardOfTensor.count {
+            let missing = index.shardOfTensor.filter { files[$0.value][$0.key] == nil }.min { $0.key < $1.key }
             if let missing {
                 throw FormatError(
                     file: folder.path(index.shards[missing.value]), field: missing.key,
@@ -51,17 +47,21 @@ public final class SafetensorsSet: Sendable {
             }
         }
         self.files = files
-        self.locations = locations
+        shardOfTensor = index.shardOfTensor
     }
 
     public subscript(name: String) -> (file: SafetensorsFile, tensor: SafetensorsFile.Tensor)? {
-        guard let location = locations[name] else { return nil }
-        let file = files[Int(location.file)]
-        return (file, file.tensors[Int(location.tensor)])
+        guard let file = file(of: name), let tensor = file[name] else { return nil }
+        return (file, tensor)
     }
 
-    public func contains(_ name: String) -> Bool { locations[name] != nil }
-    public var count: Int { locations.count }
+    public func contains(_ name: String) -> Bool { shardOfTensor.map { $0[name] != nil } ?? (files[0][name] != nil) }
+    public var count: Int { shardOfTensor?.count ?? files[0].tensors.count }
+
+    private func file(of name: String) -> SafetensorsFile? {
+        guard let shardOfTensor else { return files[0] }
+        return shardOfTensor[name].map { files[$0] }
+    }
 }
 
 /// `model.safetensors.index.json`: which shard holds which tensor.
