@@ -163,10 +163,9 @@ public enum LanguageModelError: Error, Sendable, Equatable, CustomStringConverti
 extension WaletText.GGUFVocabulary {
     /// The same values, as the tokenizer takes them.
     init(_ file: WaletFormats.GGUFVocabulary) {
-        func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
         self.init(
-            model: file.model, pre: file.preTokenizer ?? "", tokens: file.tokens.map(text),
-            tokenTypes: file.types ?? [], merges: (file.merges ?? []).map(text), scores: file.scores ?? [],
+            model: file.model, pre: file.preTokenizer ?? "", tokens: file.tokens,
+            tokenTypes: file.types ?? [], merges: file.merges ?? [], scores: file.scores ?? [],
             bosID: file.begin, eosID: file.end, eotID: file.endOfTurn, unknownID: file.unknown, padID: file.padding,
             addBOS: file.addsBegin, addEOS: file.addsEnd, addSpacePrefix: file.addsSpacePrefix)
     }
