@@ -49,7 +49,7 @@ public struct OutputParser: Sendable {
     private var header: [UInt8] = []
     private var callCount = 0
     private var hasArguments = false
-    /// A Kimi call without a name: its arguments are collected to find out which tool it means.
+    /// A call without a name: its arguments are collected to find out which tool it means.
     private var isNameless = false
     private var namelessIndex: Int?
     private var isInString = false
@@ -392,6 +392,13 @@ public struct OutputParser: Sendable {
         }
     }
 
+    /// Starts a DeepSeek call, unless the model left the name out.
+    private mutating func startNamed(_ name: String) {
+        isNameless = name.isEmpty
+        namelessIndex = nil
+        if !isNameless { start(name: name) }
+    }
+
     private mutating func start(name: String, id: String? = nil) {
         emit(.toolCallStarted(index: callCount, id: id ?? "\(callIDPrefix)\(callCount)", name: name))
         state = .callArguments
@@ -407,8 +414,8 @@ public struct OutputParser: Sendable {
             let byte = bytes[index]
             index += 1
             if collected.isEmpty, Self.isSpace(byte) { continue }
-            if collected.isEmpty, byte == UInt8(ascii: "{") || (state == .callFence && byte != UInt8(ascii: "`")) {
-                if state == .callName { start(name: Self.trimmed(header)) }
+            if collected.isEmpty, areArguments(byte) {
+                if state == .callName { startNamed(Self.trimmed(header)) }
                 state = .callArguments
                 index -= 1
             } else if byte == UInt8(ascii: "\n") {
@@ -424,6 +431,14 @@ public struct OutputParser: Sendable {
             }
         }
         if index < bytes.endIndex { consumeArguments(bytes[index...]) }
+    }
+
+    /// Whether arguments begin with a byte, after white space. V3's header is the word "function" and a name follows it;
+    /// a V3.1 tool of that name shows by its arguments' brace.
+    private func areArguments(_ byte: UInt8) -> Bool {
+        if state == .callFence { return byte != UInt8(ascii: "`") }
+        let name = Self.trimmed(header)
+        return byte == UInt8(ascii: "{") || !(name.isEmpty || name == "function")
     }
 
     /// Passes arguments on, but for white space at both ends and the fence that may close them.
@@ -484,7 +499,8 @@ public struct OutputParser: Sendable {
                 return
             }
             let arguments = collected
-            start(name: tool, id: KimiCallID.text(name: tool, index: namelessIndex ?? callCount))
+            let index = namelessIndex ?? callCount
+            start(name: tool, id: style.toolCalls == .kimi ? KimiCallID.text(name: tool, index: index) : nil)
             consumeArguments(arguments[...])
         }
         if isComplete, !hasArguments { emit(Array("{}".utf8)[...], .arguments) }

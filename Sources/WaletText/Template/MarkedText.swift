@@ -56,7 +56,7 @@ struct MarkedText: Sendable {
     func slice(_ range: Range<Int>) -> MarkedText {
         var result = MarkedText()
         result.bytes = Array(bytes[range])
-        guard !untrusted.isEmpty else { return result }
+        guard !untrusted.isEmpty, !range.isEmpty else { return result }
         // The first mark that ends after the start.
         var low = 0
         var high = untrusted.count
