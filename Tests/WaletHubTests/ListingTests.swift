@@ -4,7 +4,7 @@ import WaletHub
 import WaletJSON
 
 /// A hub that lists what no honest one would.
-@Suite(.timeLimit(.minutes(1))) struct ListingTests {
+@Suite(.timeLimit(.minutes(20))) struct ListingTests {
     /// Pulls from a hub whose list of files is `json`, and makes sure that nothing was written or asked for after it.
     private func error(listing steps: [TestServer.Step], include: [String] = []) async throws -> HubError? {
         let hub = try await FakeHub([])

@@ -3,7 +3,7 @@ import WaletHub
 import WaletJSON
 
 /// Both parsers of this target over damaged documents: an error or a sound value, never a trap.
-@Suite(.timeLimit(.minutes(2))) struct MutationTests {
+@Suite(.timeLimit(.minutes(20))) struct MutationTests {
     /// Changes one to four things in a document: a byte, a run of bytes, a piece that is copied elsewhere, or the end.
     private func mutate(_ bytes: [UInt8], _ generator: inout some RandomNumberGenerator) -> [UInt8] {
         let spices: [[UInt8]] = [

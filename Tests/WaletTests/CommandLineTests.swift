@@ -102,7 +102,7 @@ import Walet
     }
 
     @Test func showCountsKimiK2ThinkingFromItsConfigurationAlone() async throws {
-        let config = TestFiles.fixtures.appending(path: "formats/configs/kimi-k2-thinking/config.json").path
+        let config = TestFiles.fixtures.appending(path: "formats/configs/kimi-k2-thinking.json").path
         let outcome = try await walet("show", config, "--json")
         #expect(outcome.code == 0)
         let total = try #require(outcome.json?["parameters"]?["total"]?.intValue)
