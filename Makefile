@@ -21,7 +21,7 @@ run: build data ## Sets up, builds, fetches SmolLM2-135M (93 MB) and asks it a q
 
 test: setup data ## Sets up and passes all tests
 	swift build -c release --build-tests $(SWIFT_FLAGS)
-	swift test -c release --skip-build --disable-xctest $(SWIFT_FLAGS)
+	swift test -c release --skip-build --disable-xctest --no-parallel $(SWIFT_FLAGS)
 
 build: setup ## Builds the command line tool in release mode: .build/release/walet
 	swift build -c release --product walet $(SWIFT_FLAGS)

@@ -66,6 +66,31 @@ import Walet
         #expect(outcome.errors.contains("cached"))
     }
 
+    @Test func interruptStopsTheAnswerAndNotTheChat() async throws {
+        let process = Process()
+        process.executableURL = Self.tool
+        process.arguments = ["run", TestFiles.smollm2]
+        let (output, errors, input) = (Pipe(), Pipe(), Pipe())
+        process.standardOutput = output
+        process.standardError = errors
+        process.standardInput = input
+        try process.run()
+        try input.fileHandleForWriting.write(contentsOf: Data("Count from one to one thousand.\n".utf8))
+        // Once there is some answer, it is being written.
+        let beginning = try #require(try output.fileHandleForReading.read(upToCount: 8))
+        #expect(!beginning.isEmpty)
+        kill(process.processIdentifier, SIGINT)
+        try input.fileHandleForWriting.write(contentsOf: Data("Say hi.\n/bye\n".utf8))
+        async let errorBytes = Task.detached { errors.fileHandleForReading.readDataToEndOfFile() }.value
+        _ = await Task.detached { output.fileHandleForReading.readDataToEndOfFile() }.value
+        let text = String(decoding: await errorBytes, as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        #expect(text.contains("(stopped)"))
+        // The second answer has ended by itself.
+        #expect(text.contains("tokens/s, first token after"))
+    }
+
     @Test func scoreHasTheContractsShape() async throws {
         let outcome = try await walet(
             "score", fixture("kimi-k2"), "--tokens", "5,6,7,8", "--top", "3", "--precision", "exact", "--json")
