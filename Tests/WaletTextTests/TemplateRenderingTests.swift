@@ -26,7 +26,8 @@ import WaletText
             }
             for item in entry["cases"]?.arrayValue ?? [] {
                 let conversation = conversations[item["conversation"]?.intValue ?? 0]
-                let label = "\(name) / \(conversation["name"]?.stringValue ?? "") / \(item["extra"]?.text() ?? "") / \(item["generate"]?.text() ?? "")"
+                let label =
+                    "\(name) / \(conversation["name"]?.stringValue ?? "") / \(item["extra"]?.text() ?? "") / \(item["generate"]?.text() ?? "")"
                 let result = Result { () throws(TemplateError) in
                     try template.render(
                         messages: conversation["messages"]?.arrayValue ?? [], tools: conversation["tools"]?.arrayValue,
@@ -38,11 +39,15 @@ import WaletText
                     if Array(prompt.text.utf8) == Array(expected.utf8) {
                         texts += 1
                     } else {
-                        differences.append("\(label):\nexpected \(expected.debugDescription)\nfound    \(prompt.text.debugDescription)")
+                        differences.append(
+                            "\(label):\nexpected \(expected.debugDescription)\nfound    \(prompt.text.debugDescription)"
+                        )
                     }
                 case (.failure, nil): errors += 1
                 case (.success(let prompt), nil):
-                    differences.append("\(label): expected \(item["error"]?.stringValue ?? "") and found \(prompt.text.debugDescription)")
+                    differences.append(
+                        "\(label): expected \(item["error"]?.stringValue ?? "") and found \(prompt.text.debugDescription)"
+                    )
                 case (.failure(let error), _): differences.append("\(label): \(error)")
                 }
             }
@@ -52,7 +57,9 @@ import WaletText
 
     @Test func realTemplatesRenderAsInJinja2() throws {
         let result = try Self.compare(TemplateFixtures.folder.appending(path: "rendered.json"))
-        #expect(result.differences.isEmpty, "\(result.differences.count): \(result.differences.prefix(10).joined(separator: "\n"))")
+        #expect(
+            result.differences.isEmpty,
+            "\(result.differences.count): \(result.differences.prefix(10).joined(separator: "\n"))")
         #expect(result.texts > 2000 && result.errors > 300, "\(result.texts) texts, \(result.errors) errors")
     }
 
@@ -62,7 +69,9 @@ import WaletText
         let path = try #require(ProcessInfo.processInfo.environment["WALET_TEMPLATE_FIXTURES"])
         let result = try Self.compare(URL(filePath: path))
         print("\(result.texts) texts and \(result.errors) errors as in Jinja2, \(result.differences.count) differences")
-        #expect(result.differences.isEmpty, "\(result.differences.prefix(60).map { String($0.prefix(1500)) }.joined(separator: "\n"))")
+        #expect(
+            result.differences.isEmpty,
+            "\(result.differences.prefix(60).map { String($0.prefix(1500)) }.joined(separator: "\n"))")
     }
 
     @Test func snippetsRenderAsInJinja2() throws {
@@ -82,13 +91,18 @@ import WaletText
                 if Array(prompt.text.utf8) == Array(expected.utf8) {
                     texts += 1
                 } else {
-                    differences.append("\(source.debugDescription): expected \(expected.debugDescription), found \(prompt.text.debugDescription)")
+                    differences.append(
+                        "\(source.debugDescription): expected \(expected.debugDescription), found \(prompt.text.debugDescription)"
+                    )
                 }
             case (.failure, nil): errors += 1
             case (.success(let prompt), nil):
-                differences.append("\(source.debugDescription): expected \(item["error"]?.stringValue ?? ""), found \(prompt.text.debugDescription)")
+                differences.append(
+                    "\(source.debugDescription): expected \(item["error"]?.stringValue ?? ""), found \(prompt.text.debugDescription)"
+                )
             case (.failure(let error), let expected?):
-                differences.append("\(source.debugDescription): expected \(expected.debugDescription), found error \(error)")
+                differences.append(
+                    "\(source.debugDescription): expected \(expected.debugDescription), found error \(error)")
             }
         }
         #expect(differences.isEmpty, "\(differences.count):\n\(differences.joined(separator: "\n"))")

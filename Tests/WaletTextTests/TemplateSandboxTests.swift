@@ -34,10 +34,14 @@ import WaletText
         "{% macro m() %}{{ caller() }}{% endmacro %}{% macro n() %}{% call m() %}{{ n() }}{% endcall %}{% endmacro %}{{ n() }}",
         "{% for x in [[1]] recursive %}{{ loop([[1]]) }}{% endfor %}",
         "{{ range(10 ** 9) }}", "{% for i in range(1000000000) %}{% endfor %}", "{{ range(0, 10 ** 18, 3)|length }}",
-        "{{ range(-9223372036854775807, 9223372036854775807) }}", "{{ range(9223372036854775807, -9223372036854775807, -1) }}",
-        "{{ 'a' * 10 ** 9 }}", "{{ 10 ** 9 * 'a' }}", "{{ 'ab' * 9223372036854775807 }}", "{{ [0] * 10 ** 9 }}", "{{ (0,) * 10 ** 9 }}",
-        "{{ 'a'.center(10 ** 9) }}", "{{ 'a'.ljust(10 ** 9) }}", "{{ 'a'.zfill(10 ** 9) }}", "{{ 'a'|center(10 ** 9) }}",
-        "{{ '%1000000000d' % 1 }}", "{{ '%.1000000000f' % 1.5 }}", "{{ 'a'|indent(10 ** 9) }}", "{{ [1]|tojson(indent=10 ** 9) }}",
+        "{{ range(-9223372036854775807, 9223372036854775807) }}",
+        "{{ range(9223372036854775807, -9223372036854775807, -1) }}",
+        "{{ 'a' * 10 ** 9 }}", "{{ 10 ** 9 * 'a' }}", "{{ 'ab' * 9223372036854775807 }}", "{{ [0] * 10 ** 9 }}",
+        "{{ (0,) * 10 ** 9 }}",
+        "{{ 'a'.center(10 ** 9) }}", "{{ 'a'.ljust(10 ** 9) }}", "{{ 'a'.zfill(10 ** 9) }}",
+        "{{ 'a'|center(10 ** 9) }}",
+        "{{ '%1000000000d' % 1 }}", "{{ '%.1000000000f' % 1.5 }}", "{{ 'a'|indent(10 ** 9) }}",
+        "{{ [1]|tojson(indent=10 ** 9) }}",
         "{{ 1.5|round(10 ** 9) }}", "{{ [1]|batch(10 ** 9, 0)|list }}", "{{ [1]|slice(10 ** 9)|list }}",
         "{% set ns = namespace(s='0123456789abcdef') %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
         "{% set ns = namespace(s='0123456789abcdef') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
@@ -68,12 +72,15 @@ import WaletText
         "{{ " + String(repeating: "(", count: 100_000) + "1" + String(repeating: ")", count: 100_000) + " }}",
         "{{ " + String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000) + " }}",
         "{{ " + String(repeating: "{'a':", count: 10_000) + "1" + String(repeating: "}", count: 10_000) + " }}",
-        "{{ " + String(repeating: "not ", count: 100_000) + "1 }}", "{{ " + String(repeating: "-", count: 100_000) + "1 }}",
-        "{{ " + String(repeating: "1 if 1 else ", count: 100_000) + "1 }}", "{{ 1" + String(repeating: " if 1", count: 100_000) + " }}",
+        "{{ " + String(repeating: "not ", count: 100_000) + "1 }}",
+        "{{ " + String(repeating: "-", count: 100_000) + "1 }}",
+        "{{ " + String(repeating: "1 if 1 else ", count: 100_000) + "1 }}",
+        "{{ 1" + String(repeating: " if 1", count: 100_000) + " }}",
         "{{ " + String(repeating: "f(", count: 10_000) + String(repeating: ")", count: 10_000) + " }}",
         "{{ a" + String(repeating: "[b", count: 10_000) + String(repeating: "]", count: 10_000) + " }}",
         "{% set " + String(repeating: "(", count: 10_000) + "a" + String(repeating: ")", count: 10_000) + " = 1 %}",
-        "{{ 1 is " + String(repeating: "in [1 is ", count: 10_000) + "odd" + String(repeating: "]", count: 10_000) + " }}",
+        "{{ 1 is " + String(repeating: "in [1 is ", count: 10_000) + "odd" + String(repeating: "]", count: 10_000)
+            + " }}",
         String(repeating: "x", count: 2 << 20),
     ])
     func stopsAtALimit(_ source: String) {
@@ -129,7 +136,8 @@ import WaletText
         "{{ ''.__class__ }}", "{{ messages.__class__ }}", "{{ messages[0].__class__ }}", "{{ [].__len__ }}",
         "{{ range.__globals__ }}", "{{ namespace.__init__ }}", "{{ (''|attr('__class__')) }}", "{{ ''['__class__'] }}",
         "{{ messages[0]['__class__'] }}", "{{ dict.fromkeys }}", "{{ raise_exception.__code__ }}",
-        "{{ ['']|map(attribute='__class__')|first }}", "{{ joiner.__doc__ }}", "{{ self }}", "{{ self._TemplateReference__context }}",
+        "{{ ['']|map(attribute='__class__')|first }}", "{{ joiner.__doc__ }}", "{{ self }}",
+        "{{ self._TemplateReference__context }}",
         "{{ loop }}", "{{ config }}", "{{ request }}", "{{ caller }}",
     ])
     func attributeWalksFindNothing(_ source: String) {
@@ -138,10 +146,13 @@ import WaletText
     }
 
     @Test(arguments: [
-        "{{ ''.__class__.__mro__ }}", "{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ cycler.__init__.__globals__.os }}",
+        "{{ ''.__class__.__mro__ }}", "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ cycler.__init__.__globals__.os }}",
         "{{ namespace(__class__=1) }}", "{% set ns = namespace() %}{% set ns.__init__ = 1 %}", "{{ lipsum() }}",
-        "{{ messages.x.y }}", "{{ ('%s' | format).__class__.x }}", "{{ '{0.__class__}'.format(1) }}", "{{ '{0[a]}'.format({'a': 1}) }}",
-        "{{ (messages|attr('__class__')).__base__ }}", "{{ open('/etc/passwd') }}", "{{ get_flashed_messages() }}", "{{ __import__('os') }}",
+        "{{ messages.x.y }}", "{{ ('%s' | format).__class__.x }}", "{{ '{0.__class__}'.format(1) }}",
+        "{{ '{0[a]}'.format({'a': 1}) }}",
+        "{{ (messages|attr('__class__')).__base__ }}", "{{ open('/etc/passwd') }}", "{{ get_flashed_messages() }}",
+        "{{ __import__('os') }}",
     ])
     func attributeWalksThatGoOnAreRefused(_ source: String) {
         #expect(Self.error(source) != nil)
@@ -198,7 +209,11 @@ import WaletText
     }
 
     @Test func whatIsBeyondTheSubsetSaysSo() {
-        for source in ["{{ 9223372036854775807 + 1 }}", "{{ 2 ** 64 }}", "{{ -9223372036854775807 - 2 }}", "{{ 9223372036854775808 }}", "{{ 1e308 * 10 ** 18 * 10.0 }}{{ 10 ** 400 }}", "{{ '\\N{BULLET}' }}", "{{ (-9223372036854775807 - 1) // -1 }}"] {
+        for source in [
+            "{{ 9223372036854775807 + 1 }}", "{{ 2 ** 64 }}", "{{ -9223372036854775807 - 2 }}",
+            "{{ 9223372036854775808 }}", "{{ 1e308 * 10 ** 18 * 10.0 }}{{ 10 ** 400 }}", "{{ '\\N{BULLET}' }}",
+            "{{ (-9223372036854775807 - 1) // -1 }}",
+        ] {
             #expect(Self.error(source) != nil, "\(source)")
         }
         #expect((try? Self.render("{{ (-9223372036854775807 - 1) % -1 }}").text) == "0")
@@ -211,16 +226,22 @@ import WaletText
             [["role": "system", "content": "s"], ["role": "user", "content": "<|im_end|>é"]],
             [
                 ["role": "user", "content": "q"],
-                ["role": "assistant", "content": nil, "tool_calls": [["id": "a", "type": "function", "function": ["name": "f", "arguments": ["x": 1]]]]],
+                [
+                    "role": "assistant", "content": nil,
+                    "tool_calls": [["id": "a", "type": "function", "function": ["name": "f", "arguments": ["x": 1]]]],
+                ],
                 ["role": "tool", "tool_call_id": "a", "content": "r"],
             ],
         ]
         let tools: [JSONValue] = [["type": "function", "function": ["name": "f", "parameters": ["type": "object"]]]]
         let limits = TemplateLimits(steps: 3000, outputBytes: 1 << 14, depth: 200, elements: 500)
         let words = [
-            "{{", "}}", "{%", "%}", "{#", "#}", "-", "(", ")", "[", "]", "|", ".", ",", "'", "\"", "\\", " if ", " else ", " for x in ",
-            "{% endfor %}", "{% endif %}", "{% raw %}", "{% set ", "=", "==", " is ", " not ", " in ", "loop", "messages", "|tojson", "|length", "[::-1]",
-            "**", "//", "%", "~", "0", "-1", "9223372036854775807", "1e308", "\u{0}", "é", "\n", "\r\n", "range(", "namespace(", "{% macro m() %}", "{% call ",
+            "{{", "}}", "{%", "%}", "{#", "#}", "-", "(", ")", "[", "]", "|", ".", ",", "'", "\"", "\\", " if ",
+            " else ", " for x in ",
+            "{% endfor %}", "{% endif %}", "{% raw %}", "{% set ", "=", "==", " is ", " not ", " in ", "loop",
+            "messages", "|tojson", "|length", "[::-1]",
+            "**", "//", "%", "~", "0", "-1", "9223372036854775807", "1e308", "\u{0}", "é", "\n", "\r\n", "range(",
+            "namespace(", "{% macro m() %}", "{% call ",
         ].map { Array($0.utf8) }
         var sources: [[UInt8]] = []
         for name in try TemplateFixtures.names() { sources.append(Array(try TemplateFixtures.source(name).utf8)) }
@@ -235,14 +256,18 @@ import WaletText
                 case 1: bytes.insert(contentsOf: words[Int(random.next() % UInt64(words.count))], at: place)
                 case 2: bytes[place] = UInt8(random.next() % 128)
                 case 3: bytes.removeSubrange(place..<min(bytes.count, place + Int(random.next() % 40)))
-                case 4: bytes.insert(contentsOf: bytes[place..<min(bytes.count, place + Int(random.next() % 80))], at: place)
+                case 4:
+                    bytes.insert(
+                        contentsOf: bytes[place..<min(bytes.count, place + Int(random.next() % 80))], at: place)
                 default: if random.next() % 8 == 0 { bytes.removeSubrange(place...) }
                 }
             }
             let source = String(decoding: bytes, as: UTF8.self)
             guard let template = try? ChatTemplate(source: source, bosToken: "<s>", eosToken: nil) else { continue }
             for messages in conversations {
-                guard let prompt = try? template.render(messages: messages, tools: tools, limits: limits) else { continue }
+                guard let prompt = try? template.render(messages: messages, tools: tools, limits: limits) else {
+                    continue
+                }
                 rendered += 1
                 #expect(prompt.text.utf8.count <= 1 << 14)
                 #expect(prompt.untrusted.allSatisfy { !$0.isEmpty && $0.upperBound <= prompt.text.utf8.count })

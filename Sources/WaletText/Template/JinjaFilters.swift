@@ -64,7 +64,8 @@ extension JinjaInterpreter {
         let name = filter.rawValue
         switch filter {
         case .trim:
-            return .text(try stripped(text, try bind(arguments, ["chars"], for: name)[0], leading: true, trailing: true))
+            return .text(
+                try stripped(text, try bind(arguments, ["chars"], for: name)[0], leading: true, trailing: true))
         case .upper: return .text(try cased(.upper, text))
         case .lower: return .text(try cased(.lower, text))
         case .capitalize: return .text(try cased(.capitalize, text))
@@ -206,17 +207,22 @@ extension JinjaInterpreter {
             if case .text(let text) = value {
                 try charge(bytes: text.count)
                 let string = text.string
-                if let integer = Self.integer(string, base: try integer(given[1], or: 10, "int")) { return .integer(integer) }
+                if let integer = Self.integer(string, base: try integer(given[1], or: 10, "int")) {
+                    return .integer(integer)
+                }
                 number = try Self.float(string)
             }
             guard let number, number.isFinite else { return given[0] ?? .integer(0) }
-            guard let integer = Int(exactly: number.rounded(.towardZero)) else { throw failure("an integer beyond 64 bits") }
+            guard let integer = Int(exactly: number.rounded(.towardZero)) else {
+                throw failure("an integer beyond 64 bits")
+            }
             return .integer(integer)
         default:
             let given = try bind(arguments, ["precision", "method"], for: "round")
             let precision = try integer(given[0], or: 0, "round")
             guard Swift.abs(precision) <= 300 else { throw .limit(what: "digits of a number", limit: 300, line: line) }
-            let method = try given[1].map { (value) throws(TemplateError) in try string(value, "round").string } ?? "common"
+            let method =
+                try given[1].map { (value) throws(TemplateError) in try string(value, "round").string } ?? "common"
             guard let number = value.floatValue else { throw failure("round needs a number, not \(value.kind)") }
             let scale = pow(10, Double(precision))
             switch method {
@@ -329,7 +335,8 @@ extension JinjaInterpreter {
         let keeps = filter == .select || filter == .selectattr
         for item in items {
             try charge()
-            let examined = try path.map { (path) throws(TemplateError) in try follow(path, from: item, or: nil) } ?? item
+            let examined =
+                try path.map { (path) throws(TemplateError) in try follow(path, from: item, or: nil) } ?? item
             let holds: Bool
             if let test { holds = try self.test(examined, test, rest) } else { holds = examined.isTrue }
             if holds == keeps { result.append(item) }
@@ -484,7 +491,9 @@ extension JinjaInterpreter {
             for item in try elements(of: value) {
                 parts.append(try text(of: path.isEmpty ? item : try follow(path, from: item, or: nil)))
             }
-            return .text(try joined(parts, try given[0].map { (value) throws(TemplateError) in try text(of: value) } ?? MarkedText()))
+            return .text(
+                try joined(
+                    parts, try given[0].map { (value) throws(TemplateError) in try text(of: value) } ?? MarkedText()))
         case .attr:
             let attribute = try string(try bind(arguments, ["name"], for: name)[0], name)
             guard !attribute.bytes.starts(with: "__".utf8) else { return .undefined(attribute.string) }

@@ -31,7 +31,9 @@ extension JinjaInterpreter {
                 let offsets = text.scalarOffsets
                 let count = offsets.count - 1
                 let position = index < 0 ? index + count : index
-                if position >= 0, position < count { return .text(text.slice(offsets[position]..<offsets[position + 1])) }
+                if position >= 0, position < count {
+                    return .text(text.slice(offsets[position]..<offsets[position + 1]))
+                }
             }
         default: break
         }

@@ -280,7 +280,9 @@ struct JinjaLexer {
         if source[start] == UInt8(ascii: "0"), let letter = byte(at: start + 1),
             let radix = [UInt8(ascii: "x"): 16, UInt8(ascii: "o"): 8, UInt8(ascii: "b"): 2][letter | 0x20]
         {
-            let end = digits(from: start + 2) { Character(Unicode.Scalar($0)).hexDigitValue.map { $0 < radix } ?? false }
+            let end = digits(from: start + 2) {
+                Character(Unicode.Scalar($0)).hexDigitValue.map { $0 < radix } ?? false
+            }
             guard end > start + 2, let value = Int(text(start + 2..<end), radix: radix) else {
                 throw .syntax(line: line, reason: "a number that is malformed or beyond 64 bits")
             }
@@ -296,7 +298,9 @@ struct JinjaLexer {
             }
             if let letter = byte(at: end), letter | 0x20 == UInt8(ascii: "e") {
                 var exponent = end + 1
-                if let sign = byte(at: exponent), sign == UInt8(ascii: "+") || sign == UInt8(ascii: "-") { exponent += 1 }
+                if let sign = byte(at: exponent), sign == UInt8(ascii: "+") || sign == UInt8(ascii: "-") {
+                    exponent += 1
+                }
                 if isDigit(byte(at: exponent)) { end = digits(from: exponent, where: decimal) }
             }
         }

@@ -91,7 +91,9 @@ extension JinjaInterpreter {
         note(mutated: list)
         switch method {
         case .append:
-            guard let item = try bind(arguments, ["object"], for: "append")[0] else { throw failure("append needs a value") }
+            guard let item = try bind(arguments, ["object"], for: "append")[0] else {
+                throw failure("append needs a value")
+            }
             if list.items.count >= limits.elements { try charge(elements: list.items.count + 1) }
             list.items.append(item)
         case .extend:
@@ -213,9 +215,11 @@ extension JinjaInterpreter {
             let given = try bind(arguments, ["sep", "maxsplit"], for: name)
             let limit = try integer(given[1], or: -1, name)
             return .list(
-                JinjaList(try split(text, at: given[0], limit: limit < 0 ? Int.max : limit, fromEnd: method == .rsplit)))
+                JinjaList(try split(text, at: given[0], limit: limit < 0 ? Int.max : limit, fromEnd: method == .rsplit))
+            )
         case .splitlines:
-            return .list(JinjaList(try lines(text, keepEnds: try bind(arguments, ["keepends"], for: name)[0]?.isTrue ?? false)))
+            return .list(
+                JinjaList(try lines(text, keepEnds: try bind(arguments, ["keepends"], for: name)[0]?.isTrue ?? false)))
         case .startswith, .endswith:
             let given = try bind(arguments, ["prefix"], for: name)
             var affixes: [JinjaValue] = []
@@ -247,7 +251,9 @@ extension JinjaInterpreter {
                 try replaced(
                     text, try string(given[0], name), try string(given[1], name), try integer(given[2], or: -1, name)))
         case .join:
-            guard let items = try bind(arguments, ["iterable"], for: name)[0] else { throw failure("join needs a sequence") }
+            guard let items = try bind(arguments, ["iterable"], for: name)[0] else {
+                throw failure("join needs a sequence")
+            }
             var parts: [MarkedText] = []
             for item in try elements(of: items) { parts.append(try string(item, name)) }
             return .text(try joined(parts, text))
@@ -256,10 +262,14 @@ extension JinjaInterpreter {
         case .format: return .text(try braceFormatted(text, arguments))
         case .center, .ljust, .rjust, .zfill: return .text(try padded(method, text, arguments))
         case .lower, .upper, .casefold, .swapcase, .title, .capitalize:
-            guard arguments.positional.isEmpty, arguments.named.isEmpty else { throw failure("\(name) takes no argument") }
+            guard arguments.positional.isEmpty, arguments.named.isEmpty else {
+                throw failure("\(name) takes no argument")
+            }
             return .text(try cased(method, text))
         default:
-            guard arguments.positional.isEmpty, arguments.named.isEmpty else { throw failure("\(name) takes no argument") }
+            guard arguments.positional.isEmpty, arguments.named.isEmpty else {
+                throw failure("\(name) takes no argument")
+            }
             return .bool(Self.isAll(method, text.string))
         }
     }
@@ -444,9 +454,12 @@ extension JinjaInterpreter {
         if start <= end {
             let part = Array(text.bytes[offsets[start]..<offsets[end]])
             if wanted.isEmpty {
-                found = method == .count ? Array(0...(end - start)) : [method == .rfind || method == .rindex ? part.count : 0]
+                found =
+                    method == .count
+                    ? Array(0...(end - start)) : [method == .rfind || method == .rindex ? part.count : 0]
             } else if method == .rfind || method == .rindex {
-                let reversed = Self.occurrences(of: Array(wanted.bytes.reversed()), in: Array(part.reversed()), limit: 1)
+                let reversed = Self.occurrences(
+                    of: Array(wanted.bytes.reversed()), in: Array(part.reversed()), limit: 1)
                 found = reversed.map { part.count - $0 - wanted.count }
             } else {
                 found = Self.occurrences(of: wanted.bytes, in: part, limit: method == .count ? Int.max : 1)
@@ -471,7 +484,9 @@ extension JinjaInterpreter {
         var fill = MarkedText(method == .zfill ? "0" : " ")
         if let character = given[1] {
             fill = try string(character, method.rawValue)
-            guard fill.scalarCount == 1, method != .zfill else { throw failure("\(method.rawValue) pads with one character") }
+            guard fill.scalarCount == 1, method != .zfill else {
+                throw failure("\(method.rawValue) pads with one character")
+            }
         }
         let missing = max(0, width &- text.scalarCount)
         let (total, overflow) = missing.multipliedReportingOverflow(by: fill.count)

@@ -106,7 +106,8 @@ struct JinjaParser {
             case .end:
                 guard ends.isEmpty else {
                     throw .syntax(
-                        line: line, reason: "the template ends where a '\(ends.joined(separator: "' or '"))' is expected")
+                        line: line,
+                        reason: "the template ends where a '\(ends.joined(separator: "' or '"))' is expected")
                 }
                 return body
             case .data(let bytes):
@@ -397,7 +398,8 @@ struct JinjaParser {
         after operand: JinjaExpression, level: Int
     ) throws(TemplateError) -> JinjaExpression {
         var value = operand
-        if case .not = operand {} else {
+        if case .not = operand {
+        } else {
             if level <= 8 { value = try arithmetic(value, ["**"], nextLevel: 9) }
             if level <= 7 { value = try arithmetic(value, ["*", "/", "//", "%"], nextLevel: 8) }
             if level <= 6, isSymbol("~") {
