@@ -7,7 +7,7 @@ import Walet
     private func example(print: (String) -> Void) async throws {
         // example
         let model = try await LanguageModel.load("smollm2")
-        let session = model.session(system: "You are brief.")
+        let session = model.session(system: "Answer in one sentence.")
         for try await event in session.respond(to: "What is the capital of France?") {
             switch event {
             case .thinking(let piece), .text(let piece): print(piece)
