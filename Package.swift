@@ -21,7 +21,9 @@ let package = Package(
                 "Walet",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .target(name: "Walet", dependencies: ["WaletEngine", "WaletModels", "WaletText", "WaletFormats", "WaletHub", "WaletJSON"]),
+        .target(
+            name: "Walet",
+            dependencies: ["WaletEngine", "WaletModels", "WaletText", "WaletFormats", "WaletHub", "WaletJSON"]),
         .target(name: "WaletEngine", dependencies: ["WaletModels"]),
         .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),

@@ -68,7 +68,8 @@ extension OutputStyle {
             ]
         case .deepSeek:
             marks += [
-                "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
+                "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>",
+                "<｜tool▁sep｜>",
             ]
         case .hermes: marks += ["<tool_call>", "</tool_call>"]
         }

@@ -37,7 +37,9 @@ public final class LanguageModel: Sendable {
     ///   - threads: workers; nil for the physical cores.
     ///   - contextLength: tokens of prompt and answer together, at most; nil for the model's own.
     /// - Throws: ``LanguageModelError``, ``FormatError``, or what is wrong with tokenizer or template.
-    public static func load(_ name: String, threads: Int? = nil, contextLength: Int? = nil) async throws -> LanguageModel {
+    public static func load(_ name: String, threads: Int? = nil, contextLength: Int? = nil) async throws
+        -> LanguageModel
+    {
         let files = try ModelFolder(try locate(name))
         return try LanguageModel(name: name, files: files, threads: threads, contextLength: contextLength)
     }
@@ -64,13 +66,17 @@ public final class LanguageModel: Sendable {
         var endTokens = Set(configuration.endTokens)
         if let vocabulary { endTokens.formUnion(vocabulary.endTokens) }
         self.endTokens = endTokens
-        style = vocabulary.map { vocabulary in
-            OutputStyle.detect(template: vocabulary.toolTemplate?.source) { vocabulary.tokenizer.id(ofToken: $0) != nil }
-        } ?? .plain
+        style =
+            vocabulary.map { vocabulary in
+                OutputStyle.detect(template: vocabulary.toolTemplate?.source) {
+                    vocabulary.tokenizer.id(ofToken: $0) != nil
+                }
+            } ?? .plain
         let count = configuration.vocabularySize
-        forbidden = vocabulary.map { vocabulary in
-            (0..<count).filter { vocabulary.tokenizer.bytes(of: $0) == nil && !endTokens.contains($0) }
-        } ?? []
+        forbidden =
+            vocabulary.map { vocabulary in
+                (0..<count).filter { vocabulary.tokenizer.bytes(of: $0) == nil && !endTokens.contains($0) }
+            } ?? []
         var options = GenerationOptions()
         let recommended = files.generation
         if recommended.samples != false, let temperature = recommended.temperature {
@@ -136,7 +142,9 @@ public final class LanguageModel: Sendable {
     }
 
     /// Goes on from a text as it is, without chat template; control tokens in it are recognized.
-    public func complete(_ text: String, options: GenerationOptions? = nil) -> AsyncThrowingStream<ResponseEvent, any Error> {
+    public func complete(_ text: String, options: GenerationOptions? = nil) -> AsyncThrowingStream<
+        ResponseEvent, any Error
+    > {
         let options = options ?? defaultOptions
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: ResponseEvent.self)
         let task = Task {

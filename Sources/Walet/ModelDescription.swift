@@ -27,15 +27,17 @@ public struct ModelDescription: Sendable {
     /// The same facts for a person, in order.
     public var facts: [(String, String)] {
         var facts = [("name", name), ("architecture", architecture)]
-        facts.append(("parameters", "\(Self.billions(parameters.total)) in all, \(Self.billions(parameters.active)) active"))
+        facts.append(
+            ("parameters", "\(Self.billions(parameters.total)) in all, \(Self.billions(parameters.active)) active"))
         facts.append(("layers", layers))
         facts.append(("hidden size", "\(configuration.hiddenSize)"))
         facts.append(("attention", attention))
         if let experts = configuration.experts {
-            facts.append((
-                "experts",
-                "\(experts.count) routed, \(experts.perToken) active, \(experts.shared) shared, width \(experts.width)"
-            ))
+            facts.append(
+                (
+                    "experts",
+                    "\(experts.count) routed, \(experts.perToken) active, \(experts.shared) shared, width \(experts.width)"
+                ))
         }
         facts.append(("vocabulary", "\(configuration.vocabularySize)"))
         facts.append(("context", "\(configuration.contextLength) tokens"))

@@ -39,7 +39,9 @@ public final class Session: Sendable {
     /// - Returns: thinking, text and tool calls as they are made, then ``ResponseEvent/finish(_:_:)``. Errors come
     ///   through the stream. Ending the iteration, or cancelling its task, stops the model within one token; what was
     ///   said until then stays in the conversation.
-    public func respond(to text: String, options: GenerationOptions? = nil) -> AsyncThrowingStream<ResponseEvent, any Error> {
+    public func respond(to text: String, options: GenerationOptions? = nil) -> AsyncThrowingStream<
+        ResponseEvent, any Error
+    > {
         respond(adding: ChatMessage(role: "user", content: text), options: options)
     }
 
@@ -48,7 +50,9 @@ public final class Session: Sendable {
         respond(adding: nil, options: options)
     }
 
-    private func respond(adding message: ChatMessage?, options: GenerationOptions?) -> AsyncThrowingStream<ResponseEvent, any Error> {
+    private func respond(adding message: ChatMessage?, options: GenerationOptions?) -> AsyncThrowingStream<
+        ResponseEvent, any Error
+    > {
         let options = options ?? model.defaultOptions
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: ResponseEvent.self)
         let previous = state.withLock { $0.current }
@@ -88,7 +92,8 @@ public final class Session: Sendable {
         let decoder = AnswerDecoder(
             vocabulary.tokenizer,
             parser: OutputParser(
-                style: style, insideThinking: prompt.endsInThinking, tools: tools.compactMap { ToolSignature(json: $0) },
+                style: style, insideThinking: prompt.endsInThinking,
+                tools: tools.compactMap { ToolSignature(json: $0) },
                 callIDPrefix: "call_\(messages.count)_"),
             style: style, stops: options.stop)
         // From here on the turn counts: until now nothing was said, and an error leaves the conversation as it was.

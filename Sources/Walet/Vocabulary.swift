@@ -122,7 +122,9 @@ extension LanguageModel {
         func prompt(
             _ messages: [JSONValue], tools: [JSONValue]?, addGenerationPrompt: Bool, variables: [String: JSONValue]
         ) throws -> RenderedPrompt {
-            guard let template = tools == nil ? template : toolTemplate else { throw LanguageModelError.noTemplate(name) }
+            guard let template = tools == nil ? template : toolTemplate else {
+                throw LanguageModelError.noTemplate(name)
+            }
             return try template.render(
                 messages: messages, tools: tools, addGenerationPrompt: addGenerationPrompt, extra: variables)
         }

@@ -10,7 +10,8 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var arguments: ModelArguments
     @Argument(help: "What to ask. Without it: an interactive chat.") var prompt: String?
     @Option(help: "Tokens of the answer, at most.") var maxTokens: Int?
-    @Option(help: "0 takes the likeliest token; default: what the checkpoint recommends, else 0.") var temperature: Double?
+    @Option(help: "0 takes the likeliest token; default: what the checkpoint recommends, else 0.") var temperature:
+        Double?
     @Option(help: "Only the likeliest tokens whose probabilities reach this sum.") var topP: Double?
     @Option(help: "Only the k likeliest tokens; 0 for all.") var topK: Int?
     @Option(help: "Only tokens at least this likely, as a fraction of the likeliest.") var minP: Double?
@@ -71,7 +72,10 @@ struct RunCommand: AsyncParsableCommand {
 
     private func chat(_ session: Session, _ options: GenerationOptions) async throws {
         let interactive = Terminal.inputIsTerminal
-        if interactive { Terminal.log("Chat with \(session.model.name). Ctrl-C stops an answer, Ctrl-D or /bye leaves, /clear forgets.") }
+        if interactive {
+            Terminal.log(
+                "Chat with \(session.model.name). Ctrl-C stops an answer, Ctrl-D or /bye leaves, /clear forgets.")
+        }
         // Between answers Ctrl-C must not end the chat either.
         signal(SIGINT, SIG_IGN)
         while true {

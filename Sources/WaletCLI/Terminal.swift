@@ -46,7 +46,8 @@ enum Terminal {
             value /= 1000
             units.removeFirst()
         }
-        return units.first == "B" ? "\(count) B" : String(format: value < 10 ? "%.2f %@" : "%.1f %@", value, units.first!)
+        return units.first == "B"
+            ? "\(count) B" : String(format: value < 10 ? "%.2f %@" : "%.1f %@", value, units.first!)
     }
 
     static func count(_ number: Int) -> String {
@@ -94,7 +95,8 @@ enum ProcessMemory {
 /// Ctrl-C, while a body runs: cancels that and nothing else.
 enum Interrupt {
     /// Runs `body` as a task that Ctrl-C cancels.
-    static func cancelling<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
+    static func cancelling<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value
+    {
         let task = Task { try await body() }
         signal(SIGINT, SIG_IGN)
         let source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())

@@ -94,7 +94,9 @@ struct TokenizeCommand: AsyncParsableCommand {
         }
         let pieces = ids.map { vocabulary.piece($0) ?? "" }
         if json {
-            var object: JSONValue = ["tokens": .array(ids.map { .int($0) }), "pieces": .array(pieces.map { .string($0) })]
+            var object: JSONValue = [
+                "tokens": .array(ids.map { .int($0) }), "pieces": .array(pieces.map { .string($0) }),
+            ]
             if decode != nil, case .object(var members) = object {
                 members["text"] = .string(vocabulary.text(ids, skipSpecial: noSpecial))
                 object = .object(members)
@@ -133,7 +135,8 @@ struct TemplateCommand: AsyncParsableCommand {
             throw FormatError(file: messages, expected: "a list of messages", found: list.kind)
         }
         if let toolList, toolList.arrayValue == nil, !toolList.isNull {
-            throw FormatError(file: tools ?? messages, field: "tools", expected: "a list of tools", found: toolList.kind)
+            throw FormatError(
+                file: tools ?? messages, field: "tools", expected: "a list of tools", found: toolList.kind)
         }
         let prompt = try vocabulary.render(
             turns, tools: toolList?.arrayValue, addGenerationPrompt: !noGenerationPrompt)
@@ -168,7 +171,8 @@ enum InputFile {
                 throw FormatError(file: path, expected: "a file", found: "nothing")
             }
             guard !isFolder.boolValue, let opened = FileHandle(forReadingAtPath: path) else {
-                throw FormatError(file: path, expected: "a readable file", found: isFolder.boolValue ? "a folder" : "no access")
+                throw FormatError(
+                    file: path, expected: "a readable file", found: isFolder.boolValue ? "a folder" : "no access")
             }
             handle = opened
         }

@@ -20,7 +20,9 @@ extension Engine {
     ///   - generate: decode steps.
     ///   - batch: sequences that are decoded together.
     public func benchmark(prompt: Int, generate: Int, batch: Int) async throws -> BenchmarkResult {
-        guard prompt >= 1 else { throw EngineError.parameter(name: "prompt", expected: "1 or more", found: "\(prompt)") }
+        guard prompt >= 1 else {
+            throw EngineError.parameter(name: "prompt", expected: "1 or more", found: "\(prompt)")
+        }
         guard generate >= 1 else {
             throw EngineError.parameter(name: "generate", expected: "1 or more", found: "\(generate)")
         }

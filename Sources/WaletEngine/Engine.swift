@@ -46,7 +46,9 @@ public final class Engine: Sendable {
     /// Starts an answer.
     /// - Returns: its tokens as they are made. Ending the iteration early stops the work within one token.
     /// - Throws: before any work: parameters out of range, an empty prompt, one that does not fit the context.
-    public func generate(_ request: GenerationRequest) throws(EngineError) -> AsyncThrowingStream<GenerationEvent, any Error> {
+    public func generate(_ request: GenerationRequest) throws(EngineError) -> AsyncThrowingStream<
+        GenerationEvent, any Error
+    > {
         try request.sampling.validate()
         try check(request.prompt)
         guard request.prompt.count < contextLength else {

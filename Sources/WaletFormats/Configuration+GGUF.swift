@@ -125,7 +125,8 @@ private struct MetadataReader {
         let rotated = try fields.int("rope.dimension_count", in: Limit.headSize)
         // Files with *_mla keys give the latent's sizes in the plain ones (ggml-org/llama.cpp#12801).
         let latentNames = set[fields.key("attention.key_length_mla")] != nil
-        let keySize = try fields.int(latentNames ? "attention.key_length_mla" : "attention.key_length", in: Limit.headSize)
+        let keySize = try fields.int(
+            latentNames ? "attention.key_length_mla" : "attention.key_length", in: Limit.headSize)
         let valueSize = try fields.int(
             latentNames ? "attention.value_length_mla" : "attention.value_length", in: Limit.headSize)
         guard keySize > rotated else {

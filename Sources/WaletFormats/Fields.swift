@@ -42,7 +42,8 @@ struct Fields {
 
     func int(_ name: String, in range: ClosedRange<Int>) throws(FormatError) -> Int {
         guard let number = try optionalInt(name, in: range) else {
-            throw failure(name, "a whole number from \(range.lowerBound) to \(range.upperBound)", describe(object[name]))
+            throw failure(
+                name, "a whole number from \(range.lowerBound) to \(range.upperBound)", describe(object[name]))
         }
         return number
     }
@@ -106,7 +107,9 @@ struct Fields {
         guard values.count <= 4096 else { throw failure(name, "at most 4096 ids", "\(values.count)") }
         var tokens: [Int] = []
         for value in values {
-            guard let token = value.intValue else { throw failure(name, "a token id or a list of them", describe(value)) }
+            guard let token = value.intValue else {
+                throw failure(name, "a token id or a list of them", describe(value))
+            }
             if token >= 0, !tokens.contains(token) { tokens.append(token) }
         }
         return tokens

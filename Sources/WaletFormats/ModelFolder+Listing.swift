@@ -104,7 +104,8 @@ extension ModelFolder {
     public func packings() throws(FormatError) -> [PackingEntry] {
         var entries: [String: PackingEntry] = [:]
         for tensor in try tensors() {
-            var entry = entries[tensor.packing] ?? PackingEntry(packing: tensor.packing, tensors: 0, values: 0, bytes: 0)
+            var entry =
+                entries[tensor.packing] ?? PackingEntry(packing: tensor.packing, tensors: 0, values: 0, bytes: 0)
             entry.tensors += 1
             entry.values += tensor.values
             entry.bytes += tensor.bytes

@@ -121,7 +121,8 @@ public struct ModelFolder: Sendable {
         if shards.isEmpty, !hasIndex, let first = models.first {
             guard models.count == 1 else {
                 throw FormatError(
-                    file: folder.name, expected: "one model", found: models.joined(separator: ", ") + "; name one of them")
+                    file: folder.name, expected: "one model",
+                    found: models.joined(separator: ", ") + "; name one of them")
             }
             return try open(gguf: folder.path(first), folder, overrides)
         }
@@ -204,7 +205,8 @@ public struct ModelFolder: Sendable {
             extra = (path, bytes)
         }
         let configuration = try Configuration(
-            file: folder.path("config.json"), json: folder.read("config.json", limit: maximumConfiguration), generation: extra)
+            file: folder.path("config.json"), json: folder.read("config.json", limit: maximumConfiguration),
+            generation: extra)
         return (configuration, generation)
     }
 

@@ -189,7 +189,9 @@ private struct JSONParser {
             guard let byte = current else { throw error("the document ends inside a string") }
             switch byte {
             case UInt8(ascii: "\""):
-                let text = try buffer.withUnsafeBytesThrowing { (raw) throws(JSONError) in try decode(raw[...], at: start) }
+                let text = try buffer.withUnsafeBytesThrowing { (raw) throws(JSONError) in
+                    try decode(raw[...], at: start)
+                }
                 offset += 1
                 return text
             case UInt8(ascii: "\\"):

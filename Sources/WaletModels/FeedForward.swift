@@ -121,7 +121,9 @@ struct SparseFeedForward: Sendable {
     let experts: [GatedFeedForward]
     let shared: GatedFeedForward?
 
-    init(_ configuration: Configuration, _ shape: Configuration.Experts, _ prefix: String, from source: some WeightSource)
+    init(
+        _ configuration: Configuration, _ shape: Configuration.Experts, _ prefix: String, from source: some WeightSource
+    )
         throws(FormatError)
     {
         let hidden = configuration.hiddenSize
@@ -163,7 +165,8 @@ struct SparseFeedForward: Sendable {
         } else {
             pool.run(rows) { row, _ in
                 for k in row * perToken..<(row + 1) * perToken {
-                    (space.gathered.pointer + Int(space.slots[k]) * hidden).update(from: x + row * hidden, count: hidden)
+                    (space.gathered.pointer + Int(space.slots[k]) * hidden).update(
+                        from: x + row * hidden, count: hidden)
                 }
             }
             inputs = UnsafePointer(space.gathered.pointer)

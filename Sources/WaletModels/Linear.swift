@@ -28,7 +28,9 @@ struct Linear: Sendable {
         let tile = RowTile(rows: outputs, threads: pool.threads)
         pool.run(tile.count) { task, worker in
             let rows = tile.rows(task)
-            multiply(rows, x, stride: inputs, count: count, into: y + rows.lowerBound, stride: outputs, pool.scratch(of: worker))
+            multiply(
+                rows, x, stride: inputs, count: count, into: y + rows.lowerBound, stride: outputs,
+                pool.scratch(of: worker))
         }
     }
 

@@ -23,12 +23,14 @@ public final class RandomWeights: WeightSource {
             // No bit pattern 0x7F or 0xFF, which is NaN.
             let values = try Block(.fp8, rows, columns, of: .random(in: 0...UInt64.max) & 0xBFBF_BFBF_BFBF_BFBF)
             let scales = try Block(
-                .f32, (rows + blockRows - 1) / blockRows, (columns + blockColumns - 1) / blockColumns, of: Self.f32Scales)
+                .f32, (rows + blockRows - 1) / blockRows, (columns + blockColumns - 1) / blockColumns,
+                of: Self.f32Scales)
             return WeightMatrix(
                 packing: .fp8, rows: rows, columns: columns, data: values.start, scales: scales.start,
                 scalePacking: .f32, groupRows: blockRows, groupColumns: blockColumns, owner: Pair(values, scales))
         default:
-            let values = try Block(.bf16, rows, columns, of: .random(in: 0...UInt64.max) & Self.bf16Mask | Self.bf16Scales)
+            let values = try Block(
+                .bf16, rows, columns, of: .random(in: 0...UInt64.max) & Self.bf16Mask | Self.bf16Scales)
             return WeightMatrix(packing: .bf16, rows: rows, columns: columns, data: values.start, owner: values)
         }
     }
@@ -59,7 +61,8 @@ public final class RandomWeights: WeightSource {
         init(_ packing: Packing, _ rows: Int, _ columns: Int, of word: @autoclosure () -> UInt64) throws(FormatError) {
             guard let rowBytes = packing.rowBytes(columns: columns) else {
                 throw FormatError(
-                    file: "random weights", expected: "rows of whole \(packing.name) blocks", found: "\(columns) columns")
+                    file: "random weights", expected: "rows of whole \(packing.name) blocks",
+                    found: "\(columns) columns")
             }
             let words = (rows * rowBytes + 7) / 8 + 1
             start = .allocate(byteCount: words * 8, alignment: 64)

@@ -12,7 +12,10 @@ struct Router: Sendable {
     let correctionBias: FloatBuffer?
     let experts: Configuration.Experts
 
-    init(_ configuration: Configuration, _ experts: Configuration.Experts, _ prefix: String, from source: some WeightSource)
+    init(
+        _ configuration: Configuration, _ experts: Configuration.Experts, _ prefix: String,
+        from source: some WeightSource
+    )
         throws(FormatError)
     {
         self.experts = experts

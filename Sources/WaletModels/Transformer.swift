@@ -106,7 +106,8 @@ public final class Transformer: Sendable {
     /// Each worker needs room for a few unpacked rows of the widest matrix, or for the scores of the longest sequence.
     private func prepareScratch(_ space: Workspace) {
         let positions = space.batch.segments.reduce(0) { max($0, $1.cache.count) }
-        space.pool.reserve(scratch: max(Int(wk_matmul_scratch(Int64(configuration.widestInput))), (positions + 1023) / 1024 * 1024))
+        space.pool.reserve(
+            scratch: max(Int(wk_matmul_scratch(Int64(configuration.widestInput))), (positions + 1023) / 1024 * 1024))
     }
 }
 

@@ -49,7 +49,8 @@ import WaletModels
         let whole = try await engine.score(tokens, chunk: 512)
         for chunk in [1, 7, 100] {
             let parts = try await engine.score(tokens, chunk: chunk)
-            let largest = zip(whole.logprobs, parts.logprobs).compactMap { a, b in a.flatMap { a in b.map { abs(a - $0) } } }
+            let largest =
+                zip(whole.logprobs, parts.logprobs).compactMap { a, b in a.flatMap { a in b.map { abs(a - $0) } } }
                 .max() ?? 0
             #expect(largest < 1e-4, "chunks of \(chunk) differ by \(largest)")
         }
@@ -106,7 +107,9 @@ struct Golden {
                     } ?? []))
         }
         greedy = json["greedy"].flatMap { greedy in
-            guard let prompt = greedy["prompt"]?.arrayValue, let tokens = greedy["tokens"]?.arrayValue else { return nil }
+            guard let prompt = greedy["prompt"]?.arrayValue, let tokens = greedy["tokens"]?.arrayValue else {
+                return nil
+            }
             return (prompt.compactMap(\.intValue), tokens.compactMap(\.intValue))
         }
     }

@@ -285,8 +285,11 @@ import WaletJSON
         ("deepseek-v3", "rope_scaling", ["rope_type": 1], "rope_scaling.rope_type: expected a string"),
         ("deepseek-v3", "rope_scaling", ["type": "linear"], "rope_scaling.factor"),
         ("deepseek-v3", "rope_scaling", ["type": "yarn", "factor": 0], "rope_scaling.factor"),
-        ("llama-3.1-8b", "rope_scaling", ["type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 1],
-            "more than low_freq_factor"),
+        (
+            "llama-3.1-8b", "rope_scaling",
+            ["type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 1],
+            "more than low_freq_factor"
+        ),
         ("llama-3.1-8b", "num_key_value_heads", 7, "divisor of the 32"),
         ("llama-3.1-8b", "num_attention_heads", 24, "divisor of the hidden size 4096"),
         ("llama-3.1-8b", "head_dim", 0, "head_dim"), ("llama-3.1-8b", "head_dim", 127, "even number"),
@@ -348,7 +351,8 @@ import WaletJSON
         #expect(try quantized([:]) == .packed(bits: 4, groupSize: 32, ignore: []))
         #expect(try quantized([:], weights: ["group_size": 128]) == .packed(bits: 4, groupSize: 128, ignore: []))
         #expect(
-            try quantized(["ignore": ["lm_head"]], weights: ["num_bits": 8, "strategy": "channel", "group_size": .null])
+            try quantized(
+                ["ignore": ["lm_head"]], weights: ["num_bits": 8, "strategy": "channel", "group_size": .null])
                 == .packed(bits: 8, groupSize: nil, ignore: ["lm_head"]))
         #expect(try quantized([:], weights: ["actorder": "static"]) != nil)
         #expect(try Self.changed("llama-3.1-8b", ["quantization_config": .null]).quantization == nil)
@@ -427,7 +431,8 @@ import WaletJSON
         let time = ContinuousClock().measure {
             for pattern in [
                 "(a+)+(a+)+(a+)+b", "((((a{100}){100}){100}){100}){100}", "((((){1000}){1000}){1000}){1000}",
-                String(repeating: "(", count: 900), String(repeating: "a?", count: 400) + String(repeating: "a", count: 200),
+                String(repeating: "(", count: 900),
+                String(repeating: "a?", count: 400) + String(repeating: "a", count: 200),
             ] {
                 _ = ModuleFilter(["re:" + pattern]).verdict(String(repeating: "a", count: 4000))
             }

@@ -181,27 +181,30 @@ import WaletFormats
         #expect(none.endTokens == [5, 9] && none.beginToken == nil)
     }
 
-    @Test(arguments: [
-        ("general.architecture", GGUFBuilder.Value.text("gpt2"), "one of deepseek2, llama, qwen3, qwen3moe"),
-        ("general.architecture", .u32(1), "a string"), ("general.architecture", .string([0xFF]), "UTF-8"),
-        ("llama.block_count", .u32(0), "block_count"), ("llama.block_count", .u32(.max), "found 4294967295"),
-        ("llama.block_count", .text("1"), "type string"), ("llama.block_count", .f32(1), "whole number"),
-        ("llama.block_count", .array(4, []), "differ by layer"),
-        ("llama.embedding_length", .u64(.max), "embedding_length"), ("llama.embedding_length", .u32(16), "token_embd"),
-        ("llama.attention.head_count", .u32(3), "divisor"), ("llama.attention.head_count", .u32(0), "head_count"),
-        ("llama.attention.head_count_kv", .array(4, [.u32(1), .u32(2)]), "differ by layer"),
-        ("llama.attention.head_count_kv", .u32(3), "divisor of the 2"),
-        ("llama.attention.key_length", .u32(3), "even"), ("llama.attention.value_length", .u32(8), "the key's 4"),
-        ("llama.rope.dimension_count", .u32(2), "rotates whole heads"),
-        ("llama.attention.layer_norm_rms_epsilon", .f32(.nan), "epsilon"),
-        ("llama.attention.layer_norm_rms_epsilon", .f32(0), "epsilon"),
-        ("llama.rope.freq_base", .f32(.infinity), "freq_base"), ("llama.rope.freq_base", .bool(1), "freq_base"),
-        ("llama.rope.scaling.type", .text("longrope"), "one of none, linear, yarn"),
-        ("llama.rope.scaling.type", .text("yarn"), "a factor for yarn"),
-        ("llama.rope.scaling.factor", .f32(-1), "factor"), ("llama.expert_count", .u32(8), "dense"),
-        ("llama.attention.sliding_window", .u32(16), "sliding_window"),
-        ("tokenizer.ggml.eos_token_id", .text("x"), "a token id"), ("llama.context_length", .u32(0), "context_length"),
-    ] as [(String, GGUFBuilder.Value, String)])
+    @Test(
+        arguments: [
+            ("general.architecture", GGUFBuilder.Value.text("gpt2"), "one of deepseek2, llama, qwen3, qwen3moe"),
+            ("general.architecture", .u32(1), "a string"), ("general.architecture", .string([0xFF]), "UTF-8"),
+            ("llama.block_count", .u32(0), "block_count"), ("llama.block_count", .u32(.max), "found 4294967295"),
+            ("llama.block_count", .text("1"), "type string"), ("llama.block_count", .f32(1), "whole number"),
+            ("llama.block_count", .array(4, []), "differ by layer"),
+            ("llama.embedding_length", .u64(.max), "embedding_length"),
+            ("llama.embedding_length", .u32(16), "token_embd"),
+            ("llama.attention.head_count", .u32(3), "divisor"), ("llama.attention.head_count", .u32(0), "head_count"),
+            ("llama.attention.head_count_kv", .array(4, [.u32(1), .u32(2)]), "differ by layer"),
+            ("llama.attention.head_count_kv", .u32(3), "divisor of the 2"),
+            ("llama.attention.key_length", .u32(3), "even"), ("llama.attention.value_length", .u32(8), "the key's 4"),
+            ("llama.rope.dimension_count", .u32(2), "rotates whole heads"),
+            ("llama.attention.layer_norm_rms_epsilon", .f32(.nan), "epsilon"),
+            ("llama.attention.layer_norm_rms_epsilon", .f32(0), "epsilon"),
+            ("llama.rope.freq_base", .f32(.infinity), "freq_base"), ("llama.rope.freq_base", .bool(1), "freq_base"),
+            ("llama.rope.scaling.type", .text("longrope"), "one of none, linear, yarn"),
+            ("llama.rope.scaling.type", .text("yarn"), "a factor for yarn"),
+            ("llama.rope.scaling.factor", .f32(-1), "factor"), ("llama.expert_count", .u32(8), "dense"),
+            ("llama.attention.sliding_window", .u32(16), "sliding_window"),
+            ("tokenizer.ggml.eos_token_id", .text("x"), "a token id"),
+            ("llama.context_length", .u32(0), "context_length"),
+        ] as [(String, GGUFBuilder.Value, String)])
     func refuses(_ key: String, _ value: GGUFBuilder.Value, _ reason: String) {
         var builder = GGUFBuilder.llama
         builder.set(key, value)
@@ -210,7 +213,8 @@ import WaletFormats
     }
 
     @Test func missingKeysAreNamed() {
-        for key in ["block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count"] {
+        for key in ["block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count"]
+        {
             var builder = GGUFBuilder.llama
             builder.metadata.removeAll { $0.key == "llama." + key }
             #expect(says(failure { _ = try open(builder) }, "llama." + key, "nothing"))

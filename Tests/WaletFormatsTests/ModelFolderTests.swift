@@ -114,7 +114,8 @@ import WaletFormats
         let bytes = Array(try Data(contentsOf: URL(filePath: path)))
         for count in 0..<bytes.count {
             #expect(
-                failure { _ = try SafetensorsIndex(path: "index.json", bytes: Array(bytes[..<count])) } != nil, "\(count)")
+                failure { _ = try SafetensorsIndex(path: "index.json", bytes: Array(bytes[..<count])) } != nil,
+                "\(count)")
         }
     }
 
@@ -304,7 +305,8 @@ import WaletFormats
         #expect(try ModelFolder(folder.path).generation == ModelFolder.Generation())
         folder.write(
             "generation_config.json",
-            #"{"temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": 0.1, "repetition_penalty": 1.05, "do_sample": true}"#)
+            #"{"temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": 0.1, "repetition_penalty": 1.05, "do_sample": true}"#
+        )
         let generation = try ModelFolder(folder.path).generation
         #expect(generation.temperature == 0.6 && generation.topP == 0.95 && generation.topK == 20)
         #expect(generation.minP == 0.1 && generation.repetitionPenalty == 1.05 && generation.samples == true)

@@ -58,7 +58,8 @@ import WaletFormats
 
     @Test func aHeaderMustBeUTF8() {
         var bytes: [UInt8] = []
-        let header = Array("{\"a".utf8) + [0xFF] + Array("\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}".utf8)
+        let header =
+            Array("{\"a".utf8) + [0xFF] + Array("\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}".utf8)
         bytes.append(little: UInt64(header.count))
         #expect(says(failure { _ = try open(bytes + header + [0]) }, "UTF-8"))
     }
@@ -66,8 +67,14 @@ import WaletFormats
     @Test(arguments: [
         // Reversed, a hole, an overlap, a late start, past the end, a wrap.
         (#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}}"#, "[1, 0]"),
-        (#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}"#, "hole"),
-        (#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#, "inside another"),
+        (
+            #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}"#,
+            "hole"
+        ),
+        (
+            #"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#,
+            "inside another"
+        ),
         (#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#, "hole"),
         (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[1,4]}}"#, "[1, 4]"),
         (#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}"#, "expected a file of"),
@@ -97,7 +104,10 @@ import WaletFormats
         (#"{"a":{"dtype":"U8","shape":[3,],"data_offsets":[0,3]}}"#, "after ','"),
         (#"{"a":{"dtype":"U8","shape":[03],"data_offsets":[0,3]}}"#, "begin with 0"),
         // Names.
-        (#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}"#, "two"),
+        (
+            #"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}"#,
+            "two"
+        ),
         (#"{"__metadata__":{"x":1},"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}"#, "at its byte"),
         (#"{"__metadata__":{"x":"1","x":"2"},"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}"#, "two"),
     ])

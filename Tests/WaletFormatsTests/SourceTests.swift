@@ -126,7 +126,8 @@ import WaletTensor
             columns: Int = 64, _ change: @escaping (inout SafetensorsBuilder) -> Void = { _ in }
         ) -> FormatError? {
             failure {
-                _ = try source(packed(module, change: change), quantization).matrix(module, rows: rows, columns: columns)
+                _ = try source(packed(module, change: change), quantization).matrix(
+                    module, rows: rows, columns: columns)
             }
         }
         #expect(error() == nil)
@@ -247,7 +248,8 @@ import WaletTensor
         }
         #expect(!source.hasMatrix("model.layers.0.unknown") && !source.hasVector("model.layers.0.unknown.weight"))
         #expect(
-            says(failure { _ = try source.matrix("lm_head", rows: 2, columns: 3) }, "output.weight", "[3, 2]", "[2, 3]"))
+            says(failure { _ = try source.matrix("lm_head", rows: 2, columns: 3) }, "output.weight", "[3, 2]", "[2, 3]")
+        )
         #expect(says(failure { _ = try source.matrix("visual.x", rows: 2, columns: 3) }, "no GGUF name"))
         #expect(says(failure { _ = try source.vector("model.norm.weight", count: 5) }, "output_norm.weight", "[5]"))
     }

@@ -65,6 +65,8 @@ import WaletJSON
 
     @Test func indentsAndSorts() {
         let value: JSONValue = ["b": [1, 2], "a": [:]]
-        #expect(value.text(.init(itemSeparator: ",", keySeparator: ": ", indent: 2, sortKeys: true)) == "{\n  \"a\": {},\n  \"b\": [\n    1,\n    2\n  ]\n}")
+        #expect(
+            value.text(.init(itemSeparator: ",", keySeparator: ": ", indent: 2, sortKeys: true))
+                == "{\n  \"a\": {},\n  \"b\": [\n    1,\n    2\n  ]\n}")
     }
 }

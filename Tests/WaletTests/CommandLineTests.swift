@@ -20,7 +20,9 @@ import Walet
     }()
 
     @discardableResult
-    private func walet(_ arguments: String..., environment: [String: String] = [:], input: String = "") async throws -> Outcome {
+    private func walet(_ arguments: String..., environment: [String: String] = [:], input: String = "") async throws
+        -> Outcome
+    {
         let process = Process()
         process.executableURL = Self.tool
         process.arguments = arguments
@@ -50,7 +52,8 @@ import Walet
     }
 
     @Test func runPrintsEventsAsJSONLines() async throws {
-        let outcome = try await walet("run", TestFiles.smollm2, "What is the capital of France?", "--json", "--max-tokens", "5")
+        let outcome = try await walet(
+            "run", TestFiles.smollm2, "What is the capital of France?", "--json", "--max-tokens", "5")
         let events = try outcome.output.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
         #expect(events.dropLast().allSatisfy { $0["type"] == "text" })
         #expect(events.last?["type"] == "finish")
@@ -60,7 +63,8 @@ import Walet
 
     @Test func chatKeepsItsHistory() async throws {
         let outcome = try await walet(
-            "run", TestFiles.smollm2, "--max-tokens", "8", input: "My name is Ada.\n\nWhat is my name?\n/bye\nnot read\n")
+            "run", TestFiles.smollm2, "--max-tokens", "8",
+            input: "My name is Ada.\n\nWhat is my name?\n/bye\nnot read\n")
         #expect(outcome.code == 0)
         #expect(outcome.output.split(separator: "\n").count >= 2)
         #expect(outcome.errors.contains("cached"))
@@ -138,16 +142,19 @@ import Walet
     }
 
     @Test func benchMeasuresRealAndMadeUpWeights() async throws {
-        let outcome = try await walet("bench", fixture("kimi-k2"), "--prompt", "40", "--generate", "8", "--batch", "3", "--json")
+        let outcome = try await walet(
+            "bench", fixture("kimi-k2"), "--prompt", "40", "--generate", "8", "--batch", "3", "--json")
         let json = try #require(outcome.json)
-        for key in ["prefill_tokens_per_second", "decode_tokens_per_second", "bytes_per_token", "read_gb_per_second",
-            "peak_resident_bytes", "load_seconds"]
-        {
+        for key in [
+            "prefill_tokens_per_second", "decode_tokens_per_second", "bytes_per_token", "read_gb_per_second",
+            "peak_resident_bytes", "load_seconds",
+        ] {
             #expect((json[key]?.doubleValue ?? 0) > 0, "\(key)")
         }
         for name in ["kimi-k2-thinking", "deepseek-v3-fp8", "qwen3-moe"] {
             let config = fixture(name) + "/config.json"
-            let made = try await walet("bench", config, "--random-weights", "--prompt", "8", "--generate", "4", "--json")
+            let made = try await walet(
+                "bench", config, "--random-weights", "--prompt", "8", "--generate", "4", "--json")
             #expect(made.code == 0, "\(made.errors)")
             #expect((made.json?["decode_tokens_per_second"]?.doubleValue ?? 0) > 0)
         }
@@ -186,13 +193,15 @@ import Walet
     }
 
     @Test func pullRefusesToConnectWhenOffline() async throws {
-        let outcome = try await walet("pull", "owner/name", environment: ["WALET_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"])
+        let outcome = try await walet(
+            "pull", "owner/name", environment: ["WALET_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"])
         #expect(outcome.code == 1)
         #expect(outcome.errors.contains("WALET_OFFLINE"))
     }
 
     @Test(arguments: [
-        ["run"], ["nonsense"], ["score", "x"], ["score", "x", "--text", "a", "--tokens", "1"], ["run", "x", "y", "--nope"],
+        ["run"], ["nonsense"], ["score", "x"], ["score", "x", "--text", "a", "--tokens", "1"],
+        ["run", "x", "y", "--nope"],
         ["score", "x", "--tokens", "1,b"], ["run", "x", "y", "--temperature", "hot"], ["tokenize", "x"],
         ["run", "x", "y", "--max-tokens", "0"], ["pull", "a/b", "--parallel", "0"], ["bench", "x", "--threads", "0"],
     ])
@@ -212,8 +221,12 @@ import Walet
     }
 
     @Test func failureIsOneWithOneLineThatNamesTheFile() async throws {
-        for arguments in [["show", "/nowhere/model.gguf"], ["show", fixture("llama") + "/golden.json"], ["score", "no-such-model", "--tokens", "1"]] {
-            let outcome = arguments.count == 2
+        for arguments in [
+            ["show", "/nowhere/model.gguf"], ["show", fixture("llama") + "/golden.json"],
+            ["score", "no-such-model", "--tokens", "1"],
+        ] {
+            let outcome =
+                arguments.count == 2
                 ? try await walet(arguments[0], arguments[1])
                 : try await walet(arguments[0], arguments[1], arguments[2], arguments[3])
             #expect(outcome.code == 1)
