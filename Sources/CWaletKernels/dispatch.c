@@ -1,5 +1,6 @@
 // The public functions: each goes through the table of the instruction set in use, chosen at the first call.
 #include "internal/kernel_table.h"
+#include "internal/q8_row.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -104,6 +105,40 @@ int64_t wk_matmul_scratch(int64_t cols) {
 void wk_matmul(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, const float *x, int64_t x_stride, int64_t n,
                float *y, int64_t y_stride, float *scratch) {
     kernels()->matmul(matrix, row_begin, row_end, x, x_stride, n, y, y_stride, scratch);
+}
+
+int64_t wk_q8_row_bytes(int64_t cols) {
+    return (wk_q8_metas(cols) + (cols + 31) / 32 * (int64_t)sizeof(wk_q8_meta) + 63) / 64 * 64;
+}
+
+void wk_q8_quantize(const float *x, int64_t x_stride, int64_t cols, int64_t n, void *q8) {
+    kernels()->q8_quantize(x, x_stride, cols, n, q8);
+}
+
+bool wk_q8_supports(const wk_matrix *m) {
+    if (m->cols <= 0 || m->cols % 32 != 0) return false;
+    switch (m->packing) {
+    case WK_Q4_0: case WK_Q4_1: case WK_Q5_0: case WK_Q5_1: case WK_Q8_0: case WK_IQ4_NL: case WK_MXFP4: return true;
+    case WK_Q2_K: case WK_Q3_K: case WK_Q4_K: case WK_Q5_K: case WK_Q6_K: case WK_IQ4_XS: return m->cols % 256 == 0;
+    case WK_INT4: case WK_INT8: return m->group_rows == 1 && (m->group_cols % 32 == 0 || m->group_cols >= m->cols);
+    default: return false;
+    }
+}
+
+int64_t wk_q8_matmul_scratch(int64_t cols) {
+    return WK_Q8_SCRATCH(cols) + 16;
+}
+
+void wk_q8_matmul(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, const void *q8, const int32_t *token_rows,
+                  int64_t n, float *y, int64_t y_stride, float *scratch) {
+    float *aligned = (float *)(((uintptr_t)scratch + 63) / 64 * 64);
+    kernels()->q8_matmul(matrix, row_begin, row_end, q8, token_rows, n, y, y_stride, aligned);
+}
+
+_Atomic bool wk_q8_without_dot_products;
+
+void wk_q8_use_dot_products(bool use) {
+    atomic_store(&wk_q8_without_dot_products, !use);
 }
 
 void wk_matmul_transposed(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, const float *x, int64_t x_stride,

@@ -1,5 +1,6 @@
 // Matrix products with AVX2, and its row of the table.
 #if defined(__x86_64__)
+#include "avx2_q8.h"
 #include "decode.h"
 
 #include "single_token.h"
@@ -33,6 +34,8 @@ const wk_kernels wk_kernels_avx2 = {
         },
     .matmul = matmul,
     .matmul_transposed = matmul_transposed,
+    .q8_quantize = wk_avx2_q8_quantize,
+    .q8_matmul = wk_avx2_q8_matmul,
     .dot = dot,
     .axpy = axpy,
     .add = add,

@@ -90,6 +90,8 @@ const wk_kernels wk_kernels_generic = {
         },
     .matmul = wk_generic_matmul,
     .matmul_transposed = wk_generic_matmul_transposed,
+    .q8_quantize = wk_generic_q8_quantize,
+    .q8_matmul = wk_generic_q8_matmul,
     .dot = wk_generic_dot,
     .axpy = wk_generic_axpy,
     .add = wk_generic_add,

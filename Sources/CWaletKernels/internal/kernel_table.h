@@ -21,6 +21,10 @@ typedef struct wk_kernels {
                    int64_t n, float *y, int64_t y_stride, float *scratch);
     void (*matmul_transposed)(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, const float *x,
                               int64_t x_stride, int64_t n, float *y, int64_t y_stride, float *scratch);
+    void (*q8_quantize)(const float *x, int64_t x_stride, int64_t cols, int64_t n, uint8_t *q8);
+    // The scratch is aligned to 64 bytes; the packing is one that wk_q8_supports.
+    void (*q8_matmul)(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, const uint8_t *q8,
+                      const int32_t *token_rows, int64_t n, float *y, int64_t y_stride, float *scratch);
     float (*dot)(const float *a, const float *b, int64_t n);
     void (*axpy)(float a, const float *x, float *y, int64_t n);
     void (*add)(const float *x, float *y, int64_t n);
@@ -39,6 +43,11 @@ extern const wk_kernels wk_kernels_avx512;
 #if defined(__aarch64__)
 extern const wk_kernels wk_kernels_neon;
 #endif
+
+// For sets that have no integer products of their own, and for matrices of few rows.
+void wk_generic_q8_quantize(const float *, int64_t, int64_t, int64_t, uint8_t *);
+void wk_generic_q8_matmul(const wk_matrix *, int64_t, int64_t, const uint8_t *, const int32_t *, int64_t, float *,
+                          int64_t, float *);
 
 // The generic dequantizers, which also serve other sets for what they have not vectorised.
 void wk_generic_dequantize_f32(const wk_matrix *, int64_t, int64_t, int64_t, float *);

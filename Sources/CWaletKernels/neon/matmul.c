@@ -43,6 +43,8 @@ const wk_kernels wk_kernels_neon = {
         },
     .matmul = matmul,
     .matmul_transposed = matmul_transposed,
+    .q8_quantize = wk_generic_q8_quantize,
+    .q8_matmul = wk_generic_q8_matmul,
     .dot = dot,
     .axpy = axpy,
     .add = add,

@@ -1,0 +1,56 @@
+// A token's activations as int8, as wk_q8_quantize leaves them and the kernels read them. A row holds
+//   [cols] the values in their order,
+//   [cols] the values again, in each block of 32 the even ones first and then the odd ones (for compressed-tensors' INT4,
+//          whose byte j holds values 2j and 2j + 1),
+//   [cols / 32] a wk_q8_meta for each block.
+#ifndef WALET_Q8_ROW_H
+#define WALET_Q8_ROW_H
+
+#include "kernel_table.h"
+
+#include <stddef.h>
+
+typedef struct wk_q8_meta {
+    float scale;
+    float scaled_sum;             // scale * sum of the values, for packings with a minimum
+    int32_t negative_8_sums;      // -8 * sum of the values: what a weight's offset of 8 adds too much
+    int32_t negative_half_sums[2]; // -sum of values 0..<16 and 16..<32
+    // Every second block of Q4_0 and Q8_0 begins two bytes off the words that kernels load; they join its first and its
+    // last two values into one word. Here are the values that face it: 14, 15, 0, 1; 30, 31, 16, 17; 30, 31, 0, 1.
+    uint8_t seams[12];
+} wk_q8_meta;
+_Static_assert(sizeof(wk_q8_meta) == 32, "a block's meta is as long as its values");
+
+#define WK_Q8_SEAM(i) ((int64_t)offsetof(wk_q8_meta, seams) + 4 * (i))
+
+// Blocks whose largest magnitude is below this are zeros: 127 / magnitude is finite above it.
+#define WK_Q8_SMALLEST 0x1p-100f
+
+// Where in a row the parts begin.
+static inline int64_t wk_q8_deinterleaved(int64_t cols) { return (cols + 31) / 32 * 32; }
+static inline int64_t wk_q8_metas(int64_t cols) { return 2 * wk_q8_deinterleaved(cols); }
+
+// Columns and tokens that the tiled products work on at a time, and the scratch they need: for 16 rows a tile of bytes
+// with up to 6 floats a row and block, and the running sums of all tokens. The generic set needs 16 floats a block.
+#define WK_Q8_CHUNK_BLOCKS 16
+#define WK_Q8_SLAB_TOKENS 128
+#define WK_Q8_TILE_FLOATS (16 * (WK_Q8_CHUNK_BLOCKS * (8 + 6) + WK_Q8_SLAB_TOKENS))
+#define WK_Q8_SCRATCH(cols) (WK_Q8_TILE_FLOATS + 16 * (((cols) + 31) / 32))
+
+extern _Atomic bool wk_q8_without_dot_products;
+
+static inline const uint8_t *wk_q8_token(const uint8_t *q8, const int32_t *token_rows, int64_t t, int64_t row_bytes) {
+    return q8 + (token_rows ? token_rows[t] : t) * row_bytes;
+}
+
+// What a block's meta repeats of its values.
+static inline void wk_q8_add_seams(const uint8_t *values, wk_q8_meta *meta) {
+    memcpy(meta->seams, values + 14, 2);
+    memcpy(meta->seams + 2, values, 2);
+    memcpy(meta->seams + 4, values + 30, 2);
+    memcpy(meta->seams + 6, values + 16, 2);
+    memcpy(meta->seams + 8, values + 30, 2);
+    memcpy(meta->seams + 10, values, 2);
+}
+
+#endif

@@ -1,0 +1,690 @@
+// Products of int8 activations with packed weights for any width of vector: a lane is a row of the matrix, so that
+// everything but the loads is written once, lane by lane. A file of an instruction set defines these and then includes
+// this one:
+//
+//   WK_TARGET, WK_LANES   the function attribute that enables the set; rows that are worked on together
+//   WK_Q8_TOKENS          tokens whose sums are kept in registers
+//   WK_Q8_BIASED          1 where 8-bit weights are multiplied as unsigned (their offset of 128 is taken off by the sums)
+//   wk_vec, wk_words      vectors of WK_LANES floats and of as many 32-bit words
+//   f_…                   on floats: zero, load, store, mul, fma, set1 (of a float in memory), of_words (signed)
+//   w_…                   on words: zero, set1, and, or, shl, shr, add, load, store, set1_load (of a word in memory)
+//   w_join(low, high)     the low half of `low` and the high half of `high`
+//   w_look_up(table, q)   each byte of q, below 16, as an index into the 16 bytes of the table
+//   w_spread(bits, q)     per word: 16 where the bit of `bits` is set for byte 0, 1, 2, 3; else 0
+//   f_of_f16(q)           the F16 numbers in the low halves
+//   w_load_rows(p, stride, out[4])     out[k], lane i: word k of the 16 bytes at p + i * stride
+//   w_load_row_words(p, stride)        lane i: the word at p + i * stride
+//   w_bytes_prepare(q)                 signed bytes as q8_dot wants 8-bit weights
+//   q8_dot(tokens, bits, first, count, w, a, offsets, sums)
+//       sums[t] += the products of the 4 bytes of w[k] with those at a[t] + offsets[k], k in first..<first + count.
+//       Weights are unsigned of 2 to 6 bits, or of 8 bits as prepared. The sums are exact.
+//
+// The arithmetic, in the order of generic/q8.c, is in multiply_block alone. One token is multiplied as the weights are
+// unpacked; for more, chunks of the columns are unpacked into a tile that stays in the L1 cache.
+#include "kernel_table.h"
+#include "q8_row.h"
+
+#if defined(__clang__)
+#define WK_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define WK_UNROLL _Pragma("GCC unroll 16")
+#endif
+#define WK_INLINE static inline __attribute__((always_inline, unused)) WK_TARGET
+
+// What a block of 32 columns has beside its bytes.
+enum {
+    ONE_SCALE,        // scale
+    WITH_MINIMUM,     // scale, minimum
+    HALVES,           // integer scales of 16 values each, as floats, and their scale
+    HALVES_AND_MINIMA // the same, integer minima, and their (negative) scale
+};
+
+typedef struct q8_kind {
+    int form;
+    int bits;         // of a weight: 2 to 6, or 8 for signed bytes
+    int offset_shift; // the weights' offset is 8 << offset_shift, or 1 << offset_shift for halves; -1 for none
+    int deinterleaved; // the bytes face the second copy of the values
+} q8_kind;
+
+WK_INLINE q8_kind kind_of(const int32_t packing) {
+    switch (packing) {
+    case WK_Q4_0: return (q8_kind){ONE_SCALE, 4, 0, 0};
+    case WK_Q4_1: return (q8_kind){WITH_MINIMUM, 4, -1, 0};
+    case WK_Q5_0: return (q8_kind){ONE_SCALE, 5, 1, 0};
+    case WK_Q5_1: return (q8_kind){WITH_MINIMUM, 5, -1, 0};
+    case WK_Q2_K: return (q8_kind){HALVES_AND_MINIMA, 2, -1, 0};
+    case WK_Q3_K: return (q8_kind){HALVES, 3, 2, 0};
+    case WK_Q4_K: return (q8_kind){WITH_MINIMUM, 4, -1, 0};
+    case WK_Q5_K: return (q8_kind){WITH_MINIMUM, 5, -1, 0};
+    case WK_Q6_K: return (q8_kind){HALVES, 6, 5, 0};
+    case WK_INT4: return (q8_kind){ONE_SCALE, 4, 0, 1};
+    case WK_MXFP4: return (q8_kind){ONE_SCALE, 5, 1, 0};
+    default: return (q8_kind){ONE_SCALE, 8, WK_Q8_BIASED ? 4 : -1, 0}; // Q8_0, INT8, IQ4_NL, IQ4_XS
+    }
+}
+
+WK_INLINE int vectors_of(const q8_kind kind) {
+    return 8 + (kind.form == ONE_SCALE ? 1 : kind.form == WITH_MINIMUM ? 2 : kind.form == HALVES ? 3 : 6);
+}
+
+// acc[t] += block of weights * block of token t. a[t] is at the block's values, its meta is meta_offset behind.
+WK_INLINE void multiply_block(const int tokens, const q8_kind kind, const wk_words *w, const wk_vec *scales,
+                              const uint8_t *const *a, const int64_t *offsets, int64_t meta_offset, wk_vec *acc) {
+#define META(t, field) (a[t] + meta_offset + offsetof(wk_q8_meta, field))
+    wk_words sums[WK_Q8_TOKENS];
+    if (kind.form == ONE_SCALE || kind.form == WITH_MINIMUM) {
+        WK_UNROLL for (int t = 0; t < tokens; t++) {
+            sums[t] = w_zero();
+            if (kind.offset_shift >= 0) sums[t] = w_shl(w_set1_load(META(t, negative_8_sums)), kind.offset_shift);
+        }
+        q8_dot(tokens, kind.bits, 0, 8, w, a, offsets, sums);
+        WK_UNROLL for (int t = 0; t < tokens; t++) {
+            wk_vec scale = f_mul(scales[0], f_set1_load(META(t, scale)));
+            acc[t] = f_fma(scale, f_of_words(sums[t]), acc[t]);
+            if (kind.form == WITH_MINIMUM) acc[t] = f_fma(scales[1], f_set1_load(META(t, scaled_sum)), acc[t]);
+        }
+        return;
+    }
+    // The products of integers below are integers that floats hold exactly: at most 128 * 16 * 32 * 127 a half.
+    wk_vec halves[WK_Q8_TOKENS];
+    WK_UNROLL for (int half = 0; half < 2; half++) {
+        WK_UNROLL for (int t = 0; t < tokens; t++) {
+            sums[t] = w_zero();
+            if (kind.offset_shift >= 0) {
+                sums[t] = w_shl(w_set1_load(META(t, negative_half_sums) + 4 * half), kind.offset_shift);
+            }
+        }
+        q8_dot(tokens, kind.bits, 4 * half, 4, w, a, offsets, sums);
+        WK_UNROLL for (int t = 0; t < tokens; t++) {
+            wk_vec sum = f_of_words(sums[t]);
+            halves[t] = half == 0 ? f_mul(scales[0], sum) : f_fma(scales[1], sum, halves[t]);
+        }
+    }
+    WK_UNROLL for (int t = 0; t < tokens; t++) {
+        wk_vec scale = f_set1_load(META(t, scale));
+        acc[t] = f_fma(f_mul(scales[2], scale), halves[t], acc[t]);
+        if (kind.form == HALVES_AND_MINIMA) {
+            wk_vec low = f_of_words(w_set1_load(META(t, negative_half_sums)));
+            wk_vec high = f_of_words(w_set1_load(META(t, negative_half_sums) + 4));
+            wk_vec minima = f_fma(scales[4], high, f_mul(scales[3], low));
+            acc[t] = f_fma(f_mul(scales[5], scale), minima, acc[t]); // scales[5] is +dmin, as the sums are negative
+        }
+    }
+#undef META
+}
+
+// Where the blocks of WK_LANES rows go: to the sum of one token at once, or into a tile.
+typedef struct q8_sink {
+    const uint8_t *token; // the values that the weights face, block 0; NULL for a tile
+    int64_t meta;         // from there to the meta
+    wk_vec acc;
+    wk_words *tile; // of block first_block
+    int64_t first_block;
+} q8_sink;
+
+// The orders in which the words of a block face the values.
+enum { IN_ORDER, NIBBLE_SEAM, BYTE_SEAM };
+
+WK_INLINE void emit(const int single, const q8_kind kind, q8_sink *sink, int64_t block, const int order,
+                    const wk_words *w, const wk_vec *scales) {
+    if (single) {
+        const int64_t meta = sink->meta, seam0 = meta + WK_Q8_SEAM(0), seam1 = meta + WK_Q8_SEAM(1);
+        const int64_t orders[3][8] = {{0, 4, 8, 12, 16, 20, 24, 28},
+                                      {seam0, 2, 6, 10, seam1, 18, 22, 26},
+                                      {meta + WK_Q8_SEAM(2), 2, 6, 10, 14, 18, 22, 26}};
+        const uint8_t *a = sink->token + 32 * block;
+        multiply_block(1, kind, w, scales, &a, orders[order], meta, &sink->acc);
+    } else {
+        wk_words *out = sink->tile + (block - sink->first_block) * vectors_of(kind);
+        WK_UNROLL for (int k = 0; k < 8; k++) w_store(out + k, w[k]);
+        WK_UNROLL for (int k = 0; k < vectors_of(kind) - 8; k++) f_store((float *)(out + 8 + k), scales[k]);
+    }
+}
+
+// The functions below unpack `count` blocks, from number `block` on, of WK_LANES rows: those of 256 columns that begin
+// at p, and in the rows after it at multiples of the stride. Words are numbered from p.
+
+// The word that begins at byte `at`, of words that begin at multiples of 4.
+WK_INLINE wk_words word_at(const wk_words *q, const int at) {
+    if (at % 4 == 0) return q[at / 4];
+    return w_or(w_shr(q[at / 4], 8 * (at % 4)), w_shl(q[at / 4 + 1], 32 - 8 * (at % 4)));
+}
+WK_INLINE wk_words low_nibbles(wk_words q) { return w_and(q, w_set1(0x0f0f0f0f)); }
+WK_INLINE wk_words high_nibbles(wk_words q) { return low_nibbles(w_shr(q, 4)); }
+// One byte of each word.
+WK_INLINE wk_words byte_of(wk_words q, const int i) { return w_and(w_shr(q, 8 * i), w_set1(0xff)); }
+
+// The words that blocks first..<last of `bytes` bytes need and those before did not.
+WK_INLINE void load_words(const uint8_t *p, int64_t stride, const int bytes, const int first, const int last,
+                          wk_words *q) {
+    const int begin = first == 0 ? 0 : (first * bytes - 1) / 16 + 1, end = (last * bytes - 1) / 16 + 1;
+    WK_UNROLL for (int i = 0; i < 17; i++) {
+        if (i < begin || i >= end) continue;
+        // The last words of a group may not fill 16 bytes.
+        const int at = 16 * i + 16 > 8 * bytes ? 8 * bytes - 16 : 16 * i;
+        w_load_rows(p + at, stride, q + at / 4);
+    }
+}
+
+WK_INLINE void emit_nibbles(const int single, const int32_t packing, q8_sink *sink, int64_t block, const int order,
+                            const wk_words q[4], const wk_vec *scales) {
+    wk_words w[8];
+    WK_UNROLL for (int k = 0; k < 4; k++) {
+        w[k] = low_nibbles(q[k]);
+        w[4 + k] = high_nibbles(q[k]);
+    }
+    if (packing == WK_IQ4_NL || packing == WK_IQ4_XS) {
+        WK_UNROLL for (int k = 0; k < 8; k++) w[k] = w_bytes_prepare(w_look_up(wk_iq4_values, w[k]));
+    } else if (packing == WK_MXFP4) {
+        // 16 plus the values
+        static const int8_t values[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
+        WK_UNROLL for (int k = 0; k < 8; k++) w[k] = w_look_up(values, w[k]);
+    }
+    emit(single, kind_of(packing), sink, block, order, w, scales);
+}
+
+// Q4_0 and IQ4_NL: two blocks are 9 words, and the first block's bytes lie two off.
+WK_INLINE void pair_q4_0(const int single, const int32_t packing, const int k, const uint8_t *p, int64_t stride,
+                         int count, int64_t block, wk_words *q, q8_sink *sink) {
+    if (k >= count) return;
+    load_words(p, stride, 18, k, k + 2, q);
+    const wk_words *b = q + 9 * k / 2;
+    wk_words w[4];
+    WK_UNROLL for (int i = 0; i < 4; i++) w[i] = single && i > 0 ? b[i] : word_at(b, 2 + 4 * i);
+    if (single) w[0] = w_join(b[4], b[0]);
+    wk_vec scale = f_of_f16(b[0]);
+    emit_nibbles(single, packing, sink, block + k, single ? NIBBLE_SEAM : IN_ORDER, w, &scale);
+    if (k + 1 >= count) return;
+    scale = f_of_f16(w_shr(b[4], 16));
+    emit_nibbles(single, packing, sink, block + k + 1, IN_ORDER, b + 5, &scale);
+}
+
+WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_t *p, int64_t stride, int count,
+                           int64_t block, q8_sink *sink) {
+    wk_words q[36];
+    pair_q4_0(single, packing, 0, p, stride, count, block, q, sink);
+    pair_q4_0(single, packing, 2, p, stride, count, block, q, sink);
+    pair_q4_0(single, packing, 4, p, stride, count, block, q, sink);
+    pair_q4_0(single, packing, 6, p, stride, count, block, q, sink);
+}
+
+// Calls one_##name for blocks 0..<8, each with a constant.
+#define EIGHT_BLOCKS(call)                                                                                             \
+    do {                                                                                                               \
+        { enum { k = 0 }; call; }                                                                                      \
+        { enum { k = 1 }; call; }                                                                                      \
+        { enum { k = 2 }; call; }                                                                                      \
+        { enum { k = 3 }; call; }                                                                                      \
+        { enum { k = 4 }; call; }                                                                                      \
+        { enum { k = 5 }; call; }                                                                                      \
+        { enum { k = 6 }; call; }                                                                                      \
+        { enum { k = 7 }; call; }                                                                                      \
+    } while (0)
+
+WK_INLINE void block_q4_1(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
+                          wk_words *q, q8_sink *sink) {
+    if (k >= count) return;
+    load_words(p, stride, 20, k, k + 1, q);
+    const wk_words *b = q + 5 * k;
+    wk_vec scales[2] = {f_of_f16(b[0]), f_of_f16(w_shr(b[0], 16))};
+    emit_nibbles(single, WK_Q4_1, sink, block + k, IN_ORDER, b + 1, scales);
+}
+
+// Q5_0 and Q5_1: nibbles and a word of fifth bits.
+WK_INLINE void block_q5(const int single, const int32_t packing, const int k, const uint8_t *p, int64_t stride,
+                        int count, int64_t block, wk_words *q, q8_sink *sink) {
+    if (k >= count) return;
+    const int bytes = packing == WK_Q5_0 ? 22 : 24, at = bytes * k, bits = at + bytes - 20;
+    load_words(p, stride, bytes, k, k + 1, q);
+    wk_vec scales[2];
+    scales[0] = f_of_f16(at % 4 == 0 ? q[at / 4] : w_shr(q[at / 4], 16));
+    if (packing == WK_Q5_1) scales[1] = f_of_f16(w_shr(q[at / 4], 16));
+    wk_words w[8], high = word_at(q, bits);
+    WK_UNROLL for (int i = 0; i < 4; i++) {
+        wk_words nibbles = word_at(q, bits + 4 + 4 * i);
+        w[i] = w_or(low_nibbles(nibbles), w_spread(w_shr(high, 4 * i)));
+        w[4 + i] = w_or(high_nibbles(nibbles), w_spread(w_shr(high, 16 + 4 * i)));
+    }
+    emit(single, kind_of(packing), sink, block + k, IN_ORDER, w, scales);
+}
+
+// Two blocks of Q8_0 are 17 words, and the first block's bytes lie two off.
+WK_INLINE void pair_q8_0(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
+                         wk_words *q, q8_sink *sink) {
+    if (k >= count) return;
+    load_words(p, stride, 34, k, k + 2, q);
+    const wk_words *b = q + 17 * k / 2;
+    const q8_kind kind = kind_of(WK_Q8_0);
+    wk_words w[8];
+    WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_bytes_prepare(single && i > 0 ? b[i] : word_at(b, 2 + 4 * i));
+    if (single) w[0] = w_bytes_prepare(w_join(b[8], b[0]));
+    wk_vec scale = f_of_f16(b[0]);
+    emit(single, kind, sink, block + k, single ? BYTE_SEAM : IN_ORDER, w, &scale);
+    if (k + 1 >= count) return;
+    scale = f_of_f16(w_shr(b[8], 16));
+    WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_bytes_prepare(b[9 + i]);
+    emit(single, kind, sink, block + k + 1, IN_ORDER, w, &scale);
+}
+
+WK_INLINE void unpack_q8_0(const int single, const uint8_t *p, int64_t stride, int count, int64_t block,
+                           q8_sink *sink) {
+    wk_words q[68];
+    pair_q8_0(single, 0, p, stride, count, block, q, sink);
+    pair_q8_0(single, 2, p, stride, count, block, q, sink);
+    pair_q8_0(single, 4, p, stride, count, block, q, sink);
+    pair_q8_0(single, 6, p, stride, count, block, q, sink);
+}
+
+WK_INLINE void block_mxfp4(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
+                           wk_words *q, q8_sink *sink) {
+    if (k >= count) return;
+    const int at = 17 * k;
+    load_words(p, stride, 17, k, k + 1, q);
+    // 2^(e - 128): an exponent of its own, but for the two smallest, which are subnormal.
+    wk_words e = byte_of(q[at / 4], at % 4), w[4];
+    wk_vec scale = f_of_e8m0_half(e);
+    WK_UNROLL for (int i = 0; i < 4; i++) w[i] = word_at(q, at + 1 + 4 * i);
+    emit_nibbles(single, WK_MXFP4, sink, block + k, IN_ORDER, w, &scale);
+}
+
+// The scales and minima of sub-blocks 2p and 2p + 1 of Q4_K and Q5_K from the block's first four words.
+WK_INLINE void k_scales(const wk_words *header, wk_vec d, wk_vec dmin, const int j, wk_vec scales[2]) {
+    const wk_words low6 = w_set1(63), low4 = w_set1(15);
+    wk_words scale, minimum;
+    if (j < 4) {
+        scale = w_and(w_shr(header[1], 8 * j), low6);
+        minimum = w_and(w_shr(header[2], 8 * j), low6);
+    } else {
+        const int i = j - 4;
+        wk_words low = w_shr(header[3], 8 * i);
+        scale = w_or(w_and(low, low4), w_and(w_shr(w_shr(header[1], 8 * i), 2), w_set1(0x30)));
+        minimum = w_or(w_and(w_shr(low, 4), low4), w_and(w_shr(w_shr(header[2], 8 * i), 2), w_set1(0x30)));
+    }
+    scales[0] = f_mul(d, f_of_words(scale));
+    scales[1] = f_mul(dmin, f_of_words(minimum));
+}
+
+WK_INLINE void unpack_q45_k(const int single, const int32_t packing, const uint8_t *p, int64_t stride, int64_t block,
+                            q8_sink *sink) {
+    wk_words header[4], high[8];
+    w_load_rows(p, stride, header);
+    wk_vec d = f_of_f16(header[0]), dmin = f_mul(f_of_f16(w_shr(header[0], 16)), f_set1(-1));
+    if (packing == WK_Q5_K) {
+        w_load_rows(p + 16, stride, high);
+        w_load_rows(p + 32, stride, high + 4);
+    }
+    p += packing == WK_Q5_K ? 48 : 16;
+    WK_UNROLL for (int pair = 0; pair < 4; pair++) {
+        wk_words q[8];
+        w_load_rows(p + 32 * pair, stride, q);
+        w_load_rows(p + 32 * pair + 16, stride, q + 4);
+        WK_UNROLL for (int i = 0; i < 2; i++) {
+            const int j = 2 * pair + i;
+            wk_vec scales[2];
+            k_scales(header, d, dmin, j, scales);
+            wk_words w[8];
+            WK_UNROLL for (int k = 0; k < 8; k++) {
+                w[k] = i == 0 ? low_nibbles(q[k]) : high_nibbles(q[k]);
+                if (packing == WK_Q5_K) {
+                    wk_words bit = j < 4 ? w_shl(high[k], 4 - j) : w_shr(high[k], j - 4);
+                    w[k] = w_or(w[k], w_and(bit, w_set1(0x10101010)));
+                }
+            }
+            emit(single, kind_of(packing), sink, block + j, IN_ORDER, w, scales);
+        }
+    }
+}
+
+// Signed byte i of each word, as floats.
+WK_INLINE wk_vec floats_of_signed_bytes(wk_words q, const int i) {
+    return f_of_words(w_sar(w_shl(q, 24 - 8 * i), 24));
+}
+
+WK_INLINE void unpack_q6_k(const int single, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
+    wk_words sc[4];
+    w_load_rows(p + 192, stride, sc);
+    wk_vec scales[3];
+    scales[2] = f_of_f16(w_shr(w_load_row_words(p + 206, stride), 16));
+    WK_UNROLL for (int half = 0; half < 2; half++) {
+        WK_UNROLL for (int t = 0; t < 4; t++) {
+            wk_words low[8], high[8], w[8];
+            WK_UNROLL for (int i = 0; i < 2; i++) {
+                w_load_rows(p + 64 * half + 32 * (t % 2) + 16 * i, stride, low + 4 * i);
+                w_load_rows(p + 128 + 32 * half + 16 * i, stride, high + 4 * i);
+            }
+            WK_UNROLL for (int k = 0; k < 8; k++) {
+                wk_words nibbles = t < 2 ? low_nibbles(low[k]) : high_nibbles(low[k]);
+                wk_words bits = t < 2 ? w_shl(high[k], 4 - 2 * t) : w_shr(high[k], 2 * t - 4);
+                w[k] = w_or(nibbles, w_and(bits, w_set1(0x30303030)));
+            }
+            const int j = 4 * half + t;
+            scales[0] = floats_of_signed_bytes(sc[j / 2], 2 * (j % 2));
+            scales[1] = floats_of_signed_bytes(sc[j / 2], 2 * (j % 2) + 1);
+            emit(single, kind_of(WK_Q6_K), sink, block + j, IN_ORDER, w, scales);
+        }
+    }
+}
+
+WK_INLINE void unpack_q2_k(const int single, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
+    wk_words sc[4], d = w_load_row_words(p + 80, stride);
+    w_load_rows(p, stride, sc);
+    wk_vec scales[6];
+    scales[2] = f_of_f16(d);
+    scales[5] = f_of_f16(w_shr(d, 16));
+    WK_UNROLL for (int half = 0; half < 2; half++) {
+        wk_words q[8], w[8];
+        w_load_rows(p + 16 + 32 * half, stride, q);
+        w_load_rows(p + 32 + 32 * half, stride, q + 4);
+        WK_UNROLL for (int t = 0; t < 4; t++) {
+            WK_UNROLL for (int k = 0; k < 8; k++) w[k] = w_and(w_shr(q[k], 2 * t), w_set1(0x03030303));
+            const int j = 4 * half + t;
+            WK_UNROLL for (int i = 0; i < 2; i++) {
+                wk_words both = byte_of(sc[j / 2], 2 * (j % 2) + i);
+                scales[i] = f_of_words(w_and(both, w_set1(15)));
+                scales[3 + i] = f_of_words(w_shr(both, 4));
+            }
+            emit(single, kind_of(WK_Q2_K), sink, block + j, IN_ORDER, w, scales);
+        }
+    }
+}
+
+WK_INLINE void unpack_q3_k(const int single, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
+    // Bytes 94..<110: the 12 bytes of scales begin at the second, d is the last half word.
+    wk_words tail[4], sc[3], high[8];
+    w_load_rows(p + 94, stride, tail);
+    WK_UNROLL for (int i = 0; i < 3; i++) sc[i] = word_at(tail, 2 + 4 * i);
+    w_load_rows(p, stride, high);
+    w_load_rows(p + 16, stride, high + 4);
+    wk_vec scales[3];
+    scales[2] = f_of_f16(w_shr(tail[3], 16));
+    WK_UNROLL for (int half = 0; half < 2; half++) {
+        wk_words q[8], w[8];
+        w_load_rows(p + 32 + 32 * half, stride, q);
+        w_load_rows(p + 48 + 32 * half, stride, q + 4);
+        WK_UNROLL for (int t = 0; t < 4; t++) {
+            const int j = 4 * half + t;
+            WK_UNROLL for (int k = 0; k < 8; k++) {
+                wk_words bit = j < 2 ? w_shl(high[k], 2 - j) : w_shr(high[k], j - 2);
+                w[k] = w_or(w_and(w_shr(q[k], 2 * t), w_set1(0x03030303)), w_and(bit, w_set1(0x04040404)));
+            }
+            WK_UNROLL for (int i = 0; i < 2; i++) {
+                const int s = 2 * j + i; // low nibble: byte s % 8; high bits: byte 8 + s % 4
+                wk_words low = byte_of(sc[s % 8 / 4], s % 4);
+                low = s < 8 ? w_and(low, w_set1(15)) : w_shr(low, 4);
+                wk_words bits = w_and(w_shr(byte_of(sc[2], s % 4), 2 * (s / 4)), w_set1(3));
+                scales[i] = f_of_words(w_add(w_or(low, w_shl(bits, 4)), w_set1((uint32_t)-32)));
+            }
+            emit(single, kind_of(WK_Q3_K), sink, block + j, IN_ORDER, w, scales);
+        }
+    }
+}
+
+WK_INLINE void unpack_iq4_xs(const int single, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
+    wk_words q[34];
+    w_load_rows(p, stride, q);
+    wk_vec d = f_of_f16(q[0]);
+    wk_words high = w_shr(q[0], 16), low = q[1];
+    EIGHT_BLOCKS({
+        if (k < 7) {
+            w_load_rows(p + 16 + 16 * k, stride, q + 4 + 4 * k);
+        } else {
+            w_load_rows(p + 120, stride, q + 30);
+        }
+        wk_words scale = w_or(w_and(w_shr(low, 4 * k), w_set1(15)), w_shl(w_and(w_shr(high, 2 * k), w_set1(3)), 4));
+        wk_vec scales = f_mul(d, f_of_words(w_add(scale, w_set1((uint32_t)-32))));
+        emit_nibbles(single, WK_IQ4_XS, sink, block + k, IN_ORDER, q + 2 + 4 * k, &scales);
+    });
+}
+
+// The scales of INT4 and INT8 for `count` blocks from number `block` on; scales_at is that of the first row's group 0.
+WK_INLINE void group_scales(const wk_matrix *m, const uint8_t *scales_at, int count, int64_t block, wk_vec *out) {
+    const int64_t width = m->scale_packing == WK_F32 ? 4 : 2, stride = m->scale_stride * width;
+    if (count == 8 && m->group_cols == 32) {
+        const uint8_t *p = scales_at + block * width;
+        wk_words s[8];
+        w_load_rows(p, stride, s);
+        if (m->scale_packing == WK_F32) {
+            w_load_rows(p + 16, stride, s + 4);
+            WK_UNROLL for (int k = 0; k < 8; k++) out[k] = f_cast(s[k]);
+        } else if (m->scale_packing == WK_BF16) {
+            WK_UNROLL for (int k = 0; k < 4; k++) {
+                out[2 * k] = f_cast(w_shl(s[k], 16));
+                out[2 * k + 1] = f_cast(w_and(s[k], w_set1(0xffff0000)));
+            }
+        } else {
+            WK_UNROLL for (int k = 0; k < 4; k++) {
+                out[2 * k] = f_of_f16(s[k]);
+                out[2 * k + 1] = f_of_f16(w_shr(s[k], 16));
+            }
+        }
+        return;
+    }
+    int64_t last = -1;
+    for (int k = 0; k < count; k++) {
+        const int64_t group = 32 * (block + k) / m->group_cols;
+        if (group == last) {
+            out[k] = out[k - 1];
+            continue;
+        }
+        float values[WK_LANES];
+        for (int i = 0; i < WK_LANES; i++) values[i] = wk_scale(scales_at + i * stride, group, m->scale_packing);
+        out[k] = f_load(values);
+        last = group;
+    }
+}
+
+WK_INLINE void block_int4(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
+                          const wk_vec *scales, q8_sink *sink) {
+    if (k >= count) return;
+    wk_words q[4];
+    w_load_rows(p + 16 * k, stride, q);
+    emit_nibbles(single, WK_INT4, sink, block + k, IN_ORDER, q, scales + k);
+}
+
+WK_INLINE void block_int8(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
+                          const wk_vec *scales, q8_sink *sink) {
+    if (k >= count) return;
+    wk_words w[8];
+    w_load_rows(p + 32 * k, stride, w);
+    w_load_rows(p + 32 * k + 16, stride, w + 4);
+    WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_bytes_prepare(w_xor(w[i], w_set1(0x80808080)));
+    emit(single, kind_of(WK_INT8), sink, block + k, IN_ORDER, w, scales + k);
+}
+
+WK_INLINE void unpack_group(const int single, const int32_t packing, const wk_matrix *m, const uint8_t *scales_at,
+                            const uint8_t *p, int64_t stride, const int count, int64_t block, q8_sink *sink) {
+    wk_words q[68];
+    wk_vec scales[8];
+    switch (packing) {
+    case WK_Q4_0:
+    case WK_IQ4_NL: unpack_q4_0(single, packing, p, stride, count, block, sink); break;
+    case WK_Q4_1: EIGHT_BLOCKS(block_q4_1(single, k, p, stride, count, block, q, sink)); break;
+    case WK_Q5_0:
+    case WK_Q5_1: EIGHT_BLOCKS(block_q5(single, packing, k, p, stride, count, block, q, sink)); break;
+    case WK_Q8_0: unpack_q8_0(single, p, stride, count, block, sink); break;
+    case WK_MXFP4: EIGHT_BLOCKS(block_mxfp4(single, k, p, stride, count, block, q, sink)); break;
+    case WK_Q4_K:
+    case WK_Q5_K: unpack_q45_k(single, packing, p, stride, block, sink); break;
+    case WK_Q6_K: unpack_q6_k(single, p, stride, block, sink); break;
+    case WK_Q2_K: unpack_q2_k(single, p, stride, block, sink); break;
+    case WK_Q3_K: unpack_q3_k(single, p, stride, block, sink); break;
+    case WK_IQ4_XS: unpack_iq4_xs(single, p, stride, block, sink); break;
+    case WK_INT4:
+        group_scales(m, scales_at, count, block, scales);
+        EIGHT_BLOCKS(block_int4(single, k, p, stride, count, block, scales, sink));
+        break;
+    case WK_INT8:
+        group_scales(m, scales_at, count, block, scales);
+        EIGHT_BLOCKS(block_int8(single, k, p, stride, count, block, scales, sink));
+        break;
+    default: break;
+    }
+}
+
+// What is to come of the matrix, fetched into the L2 cache as the rows before it are multiplied: one stream through the
+// file, that is a tile of rows ahead, rather than one in each row.
+typedef struct q8_prefetch {
+    const uint8_t *next, *end;
+} q8_prefetch;
+
+WK_INLINE void prefetch(q8_prefetch *ahead, int64_t bytes) {
+    for (int64_t i = 0; i < bytes && ahead->next < ahead->end; i += 64, ahead->next += 64) {
+        __builtin_prefetch(ahead->next, 0, 2);
+    }
+}
+
+// Blocks block..<end of WK_LANES rows from row r on. Where fewer than 8 blocks are left, they are copied: the functions
+// above read whole groups.
+WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_matrix *m, int64_t r, int64_t block,
+                             int64_t end, q8_sink *sink, q8_prefetch *ahead) {
+    const int64_t group_bytes = 256 / wk_block_values(packing) * wk_block_bytes(packing);
+    const uint8_t *p = m->data + r * m->row_bytes + block / 8 * group_bytes, *scales_at = NULL;
+    if (packing == WK_INT4 || packing == WK_INT8) {
+        scales_at = m->scales + wk_scale_index(m, r) * (m->scale_packing == WK_F32 ? 4 : 2);
+    }
+    for (; block + 8 <= end; block += 8, p += group_bytes) {
+        if (single) prefetch(ahead, WK_LANES * group_bytes);
+        unpack_group(single, packing, m, scales_at, p, m->row_bytes, 8, block, sink);
+    }
+    if (block < end) {
+        uint8_t copy[WK_LANES * 288];
+        const size_t rest = (size_t)((end - block) * group_bytes / 8);
+        for (int i = 0; i < WK_LANES; i++) {
+            memcpy(copy + 288 * i, p + i * m->row_bytes, rest);
+            memset(copy + 288 * i + rest, 0, (size_t)group_bytes - rest);
+        }
+        unpack_group(single, packing, m, scales_at, copy, 288, (int)(end - block), block, sink);
+    }
+}
+
+// One token.
+WK_INLINE void multiply_one(const int32_t packing, const wk_matrix *m, int64_t row_begin, int64_t row_end,
+                            const uint8_t *token, float *y) {
+    const int64_t values = kind_of(packing).deinterleaved ? wk_q8_deinterleaved(m->cols) : 0;
+    const int64_t row_bytes = m->row_bytes;
+    q8_prefetch ahead = {m->data + (row_begin + WK_LANES) * row_bytes, m->data + row_end * row_bytes};
+    for (int64_t r = row_begin; r < row_end; r += WK_LANES) {
+        // The last rows are multiplied together with some before them, even if those are outside of the range.
+        const int64_t first = r + WK_LANES <= row_end ? r : row_end - WK_LANES;
+        q8_sink sink = {.token = token + values, .meta = wk_q8_metas(m->cols) - values, .acc = f_zero()};
+        unpack_blocks(1, packing, m, first, 0, m->cols / 32, &sink, &ahead);
+        if (first == r) {
+            f_store(y + (r - row_begin), sink.acc);
+        } else {
+            float out[WK_LANES];
+            f_store(out, sink.acc);
+            for (; r < row_end; r++) y[r - row_begin] = out[r - first];
+        }
+    }
+}
+
+// A chunk of blocks in a tile times `tokens` tokens; acc holds WK_LANES running sums a token.
+WK_INLINE void multiply_tile(const int tokens, const q8_kind kind, const wk_words *tile, int64_t blocks,
+                             const uint8_t *const *rows, int64_t meta, float *acc) {
+    static const int64_t in_order[8] = {0, 4, 8, 12, 16, 20, 24, 28};
+    wk_vec sums[WK_Q8_TOKENS];
+    const uint8_t *a[WK_Q8_TOKENS];
+    WK_UNROLL for (int t = 0; t < tokens; t++) {
+        sums[t] = f_load(acc + t * WK_LANES);
+        a[t] = rows[t];
+    }
+    for (int64_t block = 0; block < blocks; block++, tile += vectors_of(kind)) {
+        wk_vec scales[6];
+        WK_UNROLL for (int k = 0; k < vectors_of(kind) - 8; k++) scales[k] = f_load((const float *)(tile + 8 + k));
+        multiply_block(tokens, kind, tile, scales, a, in_order, meta, sums);
+        WK_UNROLL for (int t = 0; t < tokens; t++) a[t] += 32;
+    }
+    WK_UNROLL for (int t = 0; t < tokens; t++) f_store(acc + t * WK_LANES, sums[t]);
+}
+
+// Many tokens: as many at a time as stay in the L2 cache while all rows of the range go by.
+WK_INLINE void multiply_many(const int32_t packing, const wk_matrix *m, int64_t row_begin, int64_t row_end,
+                             const uint8_t *q8, const int32_t *token_rows, int64_t n, float *y, int64_t y_stride,
+                             float *scratch) {
+    const q8_kind kind = kind_of(packing);
+    const int64_t values = kind.deinterleaved ? wk_q8_deinterleaved(m->cols) : 0, blocks = m->cols / 32;
+    const int64_t row_bytes = wk_q8_row_bytes(m->cols);
+    wk_words *tile = (wk_words *)scratch;
+    float *acc = scratch + WK_LANES * WK_Q8_CHUNK_BLOCKS * (8 + 6);
+    int64_t slab = (512 << 10) / (2 * m->cols) / 8 * 8;
+    slab = slab < 32 ? 32 : slab > WK_Q8_SLAB_TOKENS ? WK_Q8_SLAB_TOKENS : slab;
+    for (int64_t t0 = 0; t0 < n; t0 += slab) {
+        const int64_t count = n - t0 < slab ? n - t0 : slab;
+        const uint8_t *rows[WK_Q8_SLAB_TOKENS];
+        for (int64_t t = 0; t < count; t++) rows[t] = wk_q8_token(q8, token_rows, t0 + t, row_bytes) + values;
+        for (int64_t r = row_begin; r < row_end; r += WK_LANES) {
+            const int64_t first = r + WK_LANES <= row_end ? r : row_end - WK_LANES;
+            memset(acc, 0, (size_t)(count * WK_LANES) * sizeof(float));
+            for (int64_t b = 0; b < blocks; b += WK_Q8_CHUNK_BLOCKS) {
+                const int64_t end = blocks - b < WK_Q8_CHUNK_BLOCKS ? blocks : b + WK_Q8_CHUNK_BLOCKS;
+                q8_sink sink = {.tile = tile, .first_block = b};
+                unpack_blocks(0, packing, m, first, b, end, &sink, NULL);
+                int64_t t = 0;
+                const int64_t meta = wk_q8_metas(m->cols) - values;
+#define MULTIPLY(tokens)                                                                                               \
+    do {                                                                                                               \
+        const uint8_t *at[WK_Q8_TOKENS];                                                                               \
+        for (int i = 0; i < (tokens); i++) at[i] = rows[t + i] + 32 * b;                                               \
+        multiply_tile(tokens, kind, tile, end - b, at, meta, acc + t * WK_LANES);                                      \
+        t += (tokens);                                                                                                 \
+    } while (0)
+                while (count - t >= WK_Q8_TOKENS) MULTIPLY(WK_Q8_TOKENS);
+#if WK_Q8_TOKENS > 4
+                if (count - t >= 4) MULTIPLY(4);
+#endif
+                if (count - t >= 2) MULTIPLY(2);
+                if (count - t >= 1) MULTIPLY(1);
+#undef MULTIPLY
+            }
+            for (int64_t t = 0; t < count; t++) {
+                const float *sums = acc + t * WK_LANES;
+                float *out = y + (t0 + t) * y_stride + (r - row_begin);
+                const int64_t skip = r - first;
+                if (skip == 0) {
+                    f_store(out, f_load(sums));
+                } else {
+                    memcpy(out, sums + skip, (size_t)(WK_LANES - skip) * sizeof(float));
+                }
+            }
+        }
+    }
+}
+
+#define DEFINE_PACKING(name, packing)                                                                                  \
+    static WK_TARGET __attribute__((noinline)) void one_##name(const wk_matrix *m, int64_t row_begin, int64_t row_end, \
+                                                               const uint8_t *token, float *y) {                       \
+        multiply_one(packing, m, row_begin, row_end, token, y);                                                        \
+    }                                                                                                                  \
+    static WK_TARGET __attribute__((noinline)) void many_##name(                                                       \
+        const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8, const int32_t *token_rows,          \
+        int64_t n, float *y, int64_t y_stride, float *scratch) {                                                       \
+        multiply_many(packing, m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);                        \
+    }
+
+#define ALL_PACKINGS(X)                                                                                                \
+    X(q4_0, WK_Q4_0) X(q4_1, WK_Q4_1) X(q5_0, WK_Q5_0) X(q5_1, WK_Q5_1) X(q8_0, WK_Q8_0) X(q2_k, WK_Q2_K)              \
+    X(q3_k, WK_Q3_K) X(q4_k, WK_Q4_K) X(q5_k, WK_Q5_K) X(q6_k, WK_Q6_K) X(iq4_nl, WK_IQ4_NL) X(iq4_xs, WK_IQ4_XS)      \
+    X(mxfp4, WK_MXFP4) X(int4, WK_INT4) X(int8, WK_INT8)
+
+ALL_PACKINGS(DEFINE_PACKING)
+
+static void q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8,
+                      const int32_t *token_rows, int64_t n, float *y, int64_t y_stride, float *scratch) {
+    if (row_end < WK_LANES) {
+        // Too few rows for a vector.
+        wk_kernels_generic.q8_matmul(m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);
+        return;
+    }
+    if (row_begin >= row_end || n <= 0) return;
+    const uint8_t *first = wk_q8_token(q8, token_rows, 0, wk_q8_row_bytes(m->cols));
+    switch (m->packing) {
+#define CASE(name, packing)                                                                                            \
+    case packing:                                                                                                      \
+        if (n == 1) one_##name(m, row_begin, row_end, first, y);                                                       \
+        else many_##name(m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);                              \
+        break;
+        ALL_PACKINGS(CASE)
+#undef CASE
+    default: break;
+    }
+}
