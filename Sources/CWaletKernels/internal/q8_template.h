@@ -32,6 +32,11 @@
 #endif
 #define WK_INLINE static inline __attribute__((always_inline, unused)) WK_TARGET
 
+// Whether the packing's blocks are of 256 columns, so that rows have no rest.
+WK_INLINE bool is_of_256(const int32_t packing) {
+    return (packing >= WK_Q2_K && packing <= WK_Q6_K) || packing == WK_IQ4_XS;
+}
+
 // What a block of 32 columns has beside its bytes.
 enum {
     ONE_SCALE,        // scale
@@ -135,7 +140,8 @@ typedef struct q8_sink {
     int64_t meta;         // from there to the meta
     wk_vec acc;
     const uint8_t *ahead; // what to fetch as the group of blocks from ahead_block on is multiplied, and as much in
-    int64_t stream;       // three more places, so far apart
+    int64_t stream;       // three more places, so far apart; and
+    const uint8_t *scales_ahead;
     int64_t ahead_block;
     wk_words *tile; // of block first_block
     int64_t first_block;
@@ -174,8 +180,8 @@ WK_INLINE void emit(const int single, const q8_kind kind, q8_sink *sink, int64_t
     }
 }
 
-// The functions below unpack `count` blocks, from number `block` on, of WK_LANES rows: those of 256 columns that begin
-// at p, and in the rows after it at multiples of the stride. Words are numbered from p.
+// The functions below unpack `count` blocks, from number `block` on, of WK_LANES rows, the first row's at p and the other
+// rows' at multiples of the stride behind. `room` blocks, 8 or 4, may be read there. Words are numbered from p.
 
 // The word that begins at byte `at`, of words that begin at multiples of 4.
 WK_INLINE wk_words word_at(const wk_words *q, const int at) {
@@ -188,13 +194,13 @@ WK_INLINE wk_words high_nibbles(wk_words q) { return low_nibbles(w_shr(q, 4)); }
 WK_INLINE wk_words byte_of(wk_words q, const int i) { return w_and(w_shr(q, 8 * i), w_set1(0xff)); }
 
 // The words that blocks first..<last of `bytes` bytes need and those before did not.
-WK_INLINE void load_words(const uint8_t *p, int64_t stride, const int bytes, const int first, const int last,
-                          wk_words *q) {
+WK_INLINE void load_words(const uint8_t *p, int64_t stride, const int room, const int bytes, const int first,
+                          const int last, wk_words *q) {
     const int begin = first == 0 ? 0 : (first * bytes - 1) / 16 + 1, end = (last * bytes - 1) / 16 + 1;
     WK_UNROLL for (int i = 0; i < 17; i++) {
         if (i < begin || i >= end) continue;
-        // The last words of a group may not fill 16 bytes.
-        const int at = 16 * i + 16 > 8 * bytes ? 8 * bytes - 16 : 16 * i;
+        // The last words may not fill 16 bytes.
+        const int at = 16 * i + 16 > room * bytes ? room * bytes - 16 : 16 * i;
         w_load_rows(p + at, stride, q + at / 4);
     }
 }
@@ -218,9 +224,9 @@ WK_INLINE void emit_nibbles(const int single, const int32_t packing, q8_sink *si
 
 // Q4_0 and IQ4_NL: two blocks are 9 words, and the first block's bytes lie two off.
 WK_INLINE void pair_q4_0(const int single, const int32_t packing, const int k, const uint8_t *p, int64_t stride,
-                         int count, int64_t block, wk_words *q, q8_sink *sink) {
+                         const int room, int count, int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
-    load_words(p, stride, 18, k, k + 2, q);
+    load_words(p, stride, room, 18, k, k + 2, q);
     const wk_words *b = q + 9 * k / 2;
     wk_words w[4];
     WK_UNROLL for (int i = 0; i < 4; i++) w[i] = single && i > 0 ? b[i] : word_at(b, 2 + 4 * i);
@@ -232,13 +238,13 @@ WK_INLINE void pair_q4_0(const int single, const int32_t packing, const int k, c
     emit_nibbles(single, packing, sink, block + k + 1, IN_ORDER, b + 5, &scale);
 }
 
-WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_t *p, int64_t stride, int count,
+WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_t *p, int64_t stride, const int room, int count,
                            int64_t block, q8_sink *sink) {
     wk_words q[36];
-    pair_q4_0(single, packing, 0, p, stride, count, block, q, sink);
-    pair_q4_0(single, packing, 2, p, stride, count, block, q, sink);
-    pair_q4_0(single, packing, 4, p, stride, count, block, q, sink);
-    pair_q4_0(single, packing, 6, p, stride, count, block, q, sink);
+    pair_q4_0(single, packing, 0, p, stride, room, count, block, q, sink);
+    pair_q4_0(single, packing, 2, p, stride, room, count, block, q, sink);
+    pair_q4_0(single, packing, 4, p, stride, room, count, block, q, sink);
+    pair_q4_0(single, packing, 6, p, stride, room, count, block, q, sink);
 }
 
 // Calls one_##name for blocks 0..<8, each with a constant.
@@ -254,10 +260,10 @@ WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_
         { enum { k = 7 }; call; }                                                                                      \
     } while (0)
 
-WK_INLINE void block_q4_1(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
+WK_INLINE void block_q4_1(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
                           wk_words *q, q8_sink *sink) {
     if (k >= count) return;
-    load_words(p, stride, 20, k, k + 1, q);
+    load_words(p, stride, room, 20, k, k + 1, q);
     const wk_words *b = q + 5 * k;
     wk_vec scales[2] = {f_of_f16(b[0]), f_of_f16(w_shr(b[0], 16))};
     emit_nibbles(single, WK_Q4_1, sink, block + k, IN_ORDER, b + 1, scales);
@@ -265,10 +271,10 @@ WK_INLINE void block_q4_1(const int single, const int k, const uint8_t *p, int64
 
 // Q5_0 and Q5_1: nibbles and a word of fifth bits.
 WK_INLINE void block_q5(const int single, const int32_t packing, const int k, const uint8_t *p, int64_t stride,
-                        int count, int64_t block, wk_words *q, q8_sink *sink) {
+                        const int room, int count, int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     const int bytes = packing == WK_Q5_0 ? 22 : 24, at = bytes * k, bits = at + bytes - 20;
-    load_words(p, stride, bytes, k, k + 1, q);
+    load_words(p, stride, room, bytes, k, k + 1, q);
     wk_vec scales[2];
     scales[0] = f_of_f16(at % 4 == 0 ? q[at / 4] : w_shr(q[at / 4], 16));
     if (packing == WK_Q5_1) scales[1] = f_of_f16(w_shr(q[at / 4], 16));
@@ -282,10 +288,10 @@ WK_INLINE void block_q5(const int single, const int32_t packing, const int k, co
 }
 
 // Two blocks of Q8_0 are 17 words, and the first block's bytes lie two off.
-WK_INLINE void pair_q8_0(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
+WK_INLINE void pair_q8_0(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
                          wk_words *q, q8_sink *sink) {
     if (k >= count) return;
-    load_words(p, stride, 34, k, k + 2, q);
+    load_words(p, stride, room, 34, k, k + 2, q);
     const wk_words *b = q + 17 * k / 2;
     const q8_kind kind = kind_of(WK_Q8_0);
     wk_words w[8];
@@ -299,20 +305,20 @@ WK_INLINE void pair_q8_0(const int single, const int k, const uint8_t *p, int64_
     emit(single, kind, sink, block + k + 1, IN_ORDER, w, &scale);
 }
 
-WK_INLINE void unpack_q8_0(const int single, const uint8_t *p, int64_t stride, int count, int64_t block,
+WK_INLINE void unpack_q8_0(const int single, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
                            q8_sink *sink) {
     wk_words q[68];
-    pair_q8_0(single, 0, p, stride, count, block, q, sink);
-    pair_q8_0(single, 2, p, stride, count, block, q, sink);
-    pair_q8_0(single, 4, p, stride, count, block, q, sink);
-    pair_q8_0(single, 6, p, stride, count, block, q, sink);
+    pair_q8_0(single, 0, p, stride, room, count, block, q, sink);
+    pair_q8_0(single, 2, p, stride, room, count, block, q, sink);
+    pair_q8_0(single, 4, p, stride, room, count, block, q, sink);
+    pair_q8_0(single, 6, p, stride, room, count, block, q, sink);
 }
 
-WK_INLINE void block_mxfp4(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
+WK_INLINE void block_mxfp4(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
                            wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     const int at = 17 * k;
-    load_words(p, stride, 17, k, k + 1, q);
+    load_words(p, stride, room, 17, k, k + 1, q);
     // 2^(e - 128): an exponent of its own, but for the two smallest, which are subnormal.
     wk_words e = byte_of(q[at / 4], at % 4), w[4];
     wk_vec scale = f_of_e8m0_half(e);
@@ -379,14 +385,14 @@ WK_INLINE void unpack_q6_k(const int single, const uint8_t *p, int64_t stride, i
     wk_vec scales[3];
     scales[2] = f_of_f16(w_shr(w_load_row_words(p + 206, stride), 16));
     WK_UNROLL for (int half = 0; half < 2; half++) {
+        wk_words low[16], high[8];
+        WK_UNROLL for (int i = 0; i < 4; i++) w_load_rows(p + 64 * half + 16 * i, stride, low + 4 * i);
+        WK_UNROLL for (int i = 0; i < 2; i++) w_load_rows(p + 128 + 32 * half + 16 * i, stride, high + 4 * i);
         WK_UNROLL for (int t = 0; t < 4; t++) {
-            wk_words low[8], high[8], w[8];
-            WK_UNROLL for (int i = 0; i < 2; i++) {
-                w_load_rows(p + 64 * half + 32 * (t % 2) + 16 * i, stride, low + 4 * i);
-                w_load_rows(p + 128 + 32 * half + 16 * i, stride, high + 4 * i);
-            }
+            wk_words w[8];
             WK_UNROLL for (int k = 0; k < 8; k++) {
-                wk_words nibbles = t < 2 ? low_nibbles(low[k]) : high_nibbles(low[k]);
+                const wk_words q = low[8 * (t % 2) + k];
+                wk_words nibbles = t < 2 ? low_nibbles(q) : high_nibbles(q);
                 wk_words bits = t < 2 ? w_shl(high[k], 4 - 2 * t) : w_shr(high[k], 2 * t - 4);
                 w[k] = w_or(nibbles, w_and(bits, w_set1(0x30303030)));
             }
@@ -470,11 +476,14 @@ WK_INLINE void unpack_iq4_xs(const int single, const uint8_t *p, int64_t stride,
 }
 
 // The scales of INT4 and INT8 for `count` blocks from number `block` on; scales_at is that of the first row's group 0.
-WK_INLINE void group_scales(const wk_matrix *m, const uint8_t *scales_at, int count, int64_t block, wk_vec *out) {
+WK_INLINE void group_scales(const wk_matrix *m, const uint8_t *scales_at, const int room, int count, int64_t block,
+                            wk_vec *scales) {
     const int64_t width = m->scale_packing == WK_F32 ? 4 : 2, stride = m->scale_stride * width;
-    if (count == 8 && m->group_cols == 32) {
-        const uint8_t *p = scales_at + block * width;
+    if (count == room && block + room >= 8 && m->group_cols == 32) {
+        // The last 8 up to these.
+        const uint8_t *p = scales_at + (block + room - 8) * width;
         wk_words s[8];
+        wk_vec out[8];
         w_load_rows(p, stride, s);
         if (m->scale_packing == WK_F32) {
             w_load_rows(p + 16, stride, s + 4);
@@ -490,32 +499,33 @@ WK_INLINE void group_scales(const wk_matrix *m, const uint8_t *scales_at, int co
                 out[2 * k + 1] = f_of_f16(w_shr(s[k], 16));
             }
         }
+        WK_UNROLL for (int k = 0; k < room; k++) scales[k] = out[8 - room + k];
         return;
     }
     int64_t last = -1;
     for (int k = 0; k < count; k++) {
         const int64_t group = 32 * (block + k) / m->group_cols;
         if (group == last) {
-            out[k] = out[k - 1];
+            scales[k] = scales[k - 1];
             continue;
         }
         float values[WK_LANES];
         for (int i = 0; i < WK_LANES; i++) values[i] = wk_scale(scales_at + i * stride, group, m->scale_packing);
-        out[k] = f_load(values);
+        scales[k] = f_load(values);
         last = group;
     }
 }
 
-WK_INLINE void block_int4(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
-                          const wk_vec *scales, q8_sink *sink) {
+WK_INLINE void block_int4(const int single, const int k, const uint8_t *p, int64_t stride, int count,
+                          int64_t block, const wk_vec *scales, q8_sink *sink) {
     if (k >= count) return;
     wk_words q[4];
     w_load_rows(p + 16 * k, stride, q);
     emit_nibbles(single, WK_INT4, sink, block + k, IN_ORDER, q, scales + k);
 }
 
-WK_INLINE void block_int8(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
-                          const wk_vec *scales, q8_sink *sink) {
+WK_INLINE void block_int8(const int single, const int k, const uint8_t *p, int64_t stride, int count,
+                          int64_t block, const wk_vec *scales, q8_sink *sink) {
     if (k >= count) return;
     wk_words w[8];
     w_load_rows(p + 32 * k, stride, w);
@@ -525,17 +535,18 @@ WK_INLINE void block_int8(const int single, const int k, const uint8_t *p, int64
 }
 
 WK_INLINE void unpack_group(const int single, const int32_t packing, const wk_matrix *m, const uint8_t *scales_at,
-                            const uint8_t *p, int64_t stride, const int count, int64_t block, q8_sink *sink) {
+                            const uint8_t *p, int64_t stride, const int room, const int count, int64_t block,
+                            q8_sink *sink) {
     wk_words q[68];
     wk_vec scales[8];
     switch (packing) {
     case WK_Q4_0:
-    case WK_IQ4_NL: unpack_q4_0(single, packing, p, stride, count, block, sink); break;
-    case WK_Q4_1: EIGHT_BLOCKS(block_q4_1(single, k, p, stride, count, block, q, sink)); break;
+    case WK_IQ4_NL: unpack_q4_0(single, packing, p, stride, room, count, block, sink); break;
+    case WK_Q4_1: EIGHT_BLOCKS(block_q4_1(single, k, p, stride, room, count, block, q, sink)); break;
     case WK_Q5_0:
-    case WK_Q5_1: EIGHT_BLOCKS(block_q5(single, packing, k, p, stride, count, block, q, sink)); break;
-    case WK_Q8_0: unpack_q8_0(single, p, stride, count, block, sink); break;
-    case WK_MXFP4: EIGHT_BLOCKS(block_mxfp4(single, k, p, stride, count, block, q, sink)); break;
+    case WK_Q5_1: EIGHT_BLOCKS(block_q5(single, packing, k, p, stride, room, count, block, q, sink)); break;
+    case WK_Q8_0: unpack_q8_0(single, p, stride, room, count, block, sink); break;
+    case WK_MXFP4: EIGHT_BLOCKS(block_mxfp4(single, k, p, stride, room, count, block, q, sink)); break;
     case WK_Q4_K:
     case WK_Q5_K: unpack_q45_k(single, packing, p, stride, block, sink); break;
     case WK_Q6_K: unpack_q6_k(single, p, stride, block, sink); break;
@@ -543,30 +554,45 @@ WK_INLINE void unpack_group(const int single, const int32_t packing, const wk_ma
     case WK_Q3_K: unpack_q3_k(single, p, stride, block, sink); break;
     case WK_IQ4_XS: unpack_iq4_xs(single, p, stride, block, sink); break;
     case WK_INT4:
-        group_scales(m, scales_at, count, block, scales);
+        group_scales(m, scales_at, room, count, block, scales);
         EIGHT_BLOCKS(block_int4(single, k, p, stride, count, block, scales, sink));
         break;
     case WK_INT8:
-        group_scales(m, scales_at, count, block, scales);
+        group_scales(m, scales_at, room, count, block, scales);
         EIGHT_BLOCKS(block_int8(single, k, p, stride, count, block, scales, sink));
         break;
     default: break;
     }
 }
 
-// Blocks block..<end of WK_LANES rows from row r on. Where fewer than 8 blocks are left, they are copied: the functions
-// above read whole groups.
+// Blocks block..<end of WK_LANES rows from row r on, 8 at a time, then 4; the last three and fewer are copied to where 8
+// may be read.
 WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_matrix *m, int64_t r, int64_t block,
                              int64_t end, q8_sink *sink) {
     const int64_t group_bytes = kind_of(packing).group_bytes;
     const uint8_t *p = m->data + r * m->row_bytes + block / 8 * group_bytes, *scales_at = NULL;
+    int64_t scale_bytes = 0;
     if (packing == WK_INT4 || packing == WK_INT8) {
-        scales_at = m->scales + wk_scale_index(m, r) * (m->scale_packing == WK_F32 ? 4 : 2);
+        const int64_t width = m->scale_packing == WK_F32 ? 4 : 2;
+        scales_at = m->scales + wk_scale_index(m, r) * width;
+        scale_bytes = WK_LANES * 256 * width / m->group_cols;
     }
     for (; block + 8 <= end; block += 8, p += group_bytes) {
         sink->ahead_block = block;
-        unpack_group(single, packing, m, scales_at, p, m->row_bytes, 8, block, sink);
+        if (single) {
+            for (int64_t i = 0; i < scale_bytes; i += 64) __builtin_prefetch(sink->scales_ahead + i, 0, 3);
+            sink->scales_ahead += scale_bytes;
+        }
+        unpack_group(single, packing, m, scales_at, p, m->row_bytes, 8, 8, block, sink);
         sink->ahead += WK_LANES / 4 * group_bytes;
+    }
+    if (is_of_256(packing)) return;
+    if (block + 4 <= end) {
+        sink->ahead_block = block;
+        unpack_group(single, packing, m, scales_at, p, m->row_bytes, 4, 4, block, sink);
+        sink->ahead += WK_LANES / 8 * group_bytes;
+        block += 4;
+        p += group_bytes / 2;
     }
     if (block < end) {
         uint8_t copy[WK_LANES * 288];
@@ -576,7 +602,7 @@ WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_m
             memset(copy + 288 * i + rest, 0, (size_t)group_bytes - rest);
         }
         sink->ahead_block = block;
-        unpack_group(single, packing, m, scales_at, copy, 288, (int)(end - block), block, sink);
+        unpack_group(single, packing, m, scales_at, copy, 288, 8, (int)(end - block), block, sink);
     }
 }
 
@@ -587,7 +613,11 @@ WK_INLINE void multiply_one(const int32_t packing, const wk_matrix *m, int64_t r
     for (int64_t r = row_begin; r < row_end; r += WK_LANES) {
         const int64_t first = r + WK_LANES <= row_end ? r : row_end - WK_LANES; // as in multiply_many
         q8_sink sink = {.token = token + values, .meta = wk_q8_metas(m->cols) - values, .acc = f_zero()};
-        sink.ahead = m->data + (r + 2 * WK_LANES <= row_end ? r + WK_LANES : first) * m->row_bytes;
+        const int64_t next = r + 2 * WK_LANES <= row_end ? r + WK_LANES : first;
+        sink.ahead = m->data + next * m->row_bytes;
+        if (packing == WK_INT4 || packing == WK_INT8) {
+            sink.scales_ahead = m->scales + next * m->scale_stride * (m->scale_packing == WK_F32 ? 4 : 2);
+        }
         sink.stream = WK_LANES / 4 * m->row_bytes;
         unpack_blocks(1, packing, m, first, 0, m->cols / 32, &sink);
         if (first == r) {
