@@ -1,6 +1,7 @@
 // Products of int8 activations with packed weights, 8 rows at a time, and the quantization of activations.
 #if defined(__x86_64__)
 #define WK_TARGET __attribute__((target("avx2,fma,f16c")))
+#define WK_Q8_TILES 1
 #define WK_Q8_TOKENS 4
 #define WK_Q8_BIASED 0
 
@@ -12,8 +13,9 @@ OP wk_words w_bytes_prepare(wk_words q) { return q; }
 // vpmaddubsw adds two products of an unsigned and a signed byte in 16 bits. Of b-bit weights 2^(8 - b) / 2 pairs fit
 // there together: 2 * 127 * 15 * 8, 2 * 127 * 31 * 4 and 2 * 127 * 63 * 2 are below 2^15. Bytes lend their sign to the
 // activations: 2 * 127 * 128 fits once.
-OP void q8_dot(const int tokens, const int bits, const int first, const int count, const wk_words *w,
+OP void q8_dot(const int tiles, const int tokens, const int bits, const int first, const int count, const wk_words *w,
                const uint8_t *const *a, const int64_t *offsets, wk_words *sums) {
+    (void)tiles; // one
     const __m256i ones = _mm256_set1_epi16(1);
     const int step = bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
     _Pragma("clang loop unroll(full)") for (int k = first; k < first + count; k += step) {

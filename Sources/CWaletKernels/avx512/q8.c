@@ -6,7 +6,8 @@
 
 #define WK_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define WK_LANES 16
-#define WK_Q8_TOKENS 8
+#define WK_Q8_TILES 2
+#define WK_Q8_TOKENS 6
 #define WK_Q8_BIASED 1
 #define OP static inline __attribute__((always_inline, unused)) WK_TARGET
 
@@ -76,12 +77,15 @@ OP wk_words w_load_row_words(const uint8_t *p, int64_t stride) {
 
 OP wk_words w_bytes_prepare(wk_words q) { return w_xor(q, w_set1(0x80808080)); }
 
-OP void q8_dot(const int tokens, const int bits, const int first, const int count, const wk_words *w,
+OP void q8_dot(const int tiles, const int tokens, const int bits, const int first, const int count, const wk_words *w,
                const uint8_t *const *a, const int64_t *offsets, wk_words *sums) {
     (void)bits;
     _Pragma("clang loop unroll(full)") for (int k = first; k < first + count; k++) {
         _Pragma("clang loop unroll(full)") for (int t = 0; t < tokens; t++) {
-            sums[t] = _mm512_dpbusd_epi32(sums[t], w[k], w_set1_load(a[t] + offsets[k]));
+            const wk_words values = w_set1_load(a[t] + offsets[k]);
+            _Pragma("clang loop unroll(full)") for (int i = 0; i < tiles; i++) {
+                sums[i * tokens + t] = _mm512_dpbusd_epi32(sums[i * tokens + t], w[i * WK_Q8_TILE_VECTORS + k], values);
+            }
         }
     }
 }

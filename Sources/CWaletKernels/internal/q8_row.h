@@ -30,11 +30,12 @@ _Static_assert(sizeof(wk_q8_meta) == 32, "a block's meta is as long as its value
 static inline int64_t wk_q8_deinterleaved(int64_t cols) { return (cols + 31) / 32 * 32; }
 static inline int64_t wk_q8_metas(int64_t cols) { return 2 * wk_q8_deinterleaved(cols); }
 
-// Columns and tokens that the tiled products work on at a time, and the scratch they need: for 16 rows a tile of bytes
+// Columns and tokens that the tiled products work on at a time, and the scratch they need: for 32 rows a tile of bytes
 // with up to 6 floats a row and block, and the running sums of all tokens. The generic set needs 16 floats a block.
 #define WK_Q8_CHUNK_BLOCKS 16
 #define WK_Q8_SLAB_TOKENS 128
-#define WK_Q8_TILE_FLOATS (16 * (WK_Q8_CHUNK_BLOCKS * (8 + 6) + WK_Q8_SLAB_TOKENS))
+#define WK_Q8_TILE_VECTORS (WK_Q8_CHUNK_BLOCKS * (8 + 6)) // each as long as the tile has rows
+#define WK_Q8_TILE_FLOATS (32 * (WK_Q8_TILE_VECTORS + WK_Q8_SLAB_TOKENS))
 #define WK_Q8_SCRATCH(cols) (WK_Q8_TILE_FLOATS + 16 * (((cols) + 31) / 32))
 
 extern _Atomic bool wk_q8_without_dot_products;

@@ -3,7 +3,7 @@
 // this one:
 //
 //   WK_TARGET, WK_LANES   the function attribute that enables the set; rows that are worked on together
-//   WK_Q8_TOKENS          tokens whose sums are kept in registers
+//   WK_Q8_TILES, WK_Q8_TOKENS   tiles of WK_LANES rows, and tokens, whose sums are kept in registers together
 //   WK_Q8_BIASED          1 where 8-bit weights are multiplied as unsigned (their offset of 128 is taken off by the sums)
 //   wk_vec, wk_words      vectors of WK_LANES floats and of as many 32-bit words
 //   f_…                   on floats: zero, load, store, mul, fma, set1 (of a float in memory), of_words (signed)
@@ -15,9 +15,10 @@
 //   w_load_rows(p, stride, out[4])     out[k], lane i: word k of the 16 bytes at p + i * stride
 //   w_load_row_words(p, stride)        lane i: the word at p + i * stride
 //   w_bytes_prepare(q)                 signed bytes as q8_dot wants 8-bit weights
-//   q8_dot(tokens, bits, first, count, w, a, offsets, sums)
-//       sums[t] += the products of the 4 bytes of w[k] with those at a[t] + offsets[k], k in first..<first + count.
-//       Weights are unsigned of 2 to 6 bits, or of 8 bits as prepared. The sums are exact.
+//   q8_dot(tiles, tokens, bits, first, count, w, a, offsets, sums)
+//       sums[i * tokens + t] += the products of the 4 bytes of w[i * WK_Q8_TILE_VECTORS + k] with those at
+//       a[t] + offsets[k], k in first..<first + count. Weights are unsigned of 2 to 6 bits, or of 8 bits as prepared. The
+//       sums are exact.
 //
 // The arithmetic, in the order of generic/q8.c, is in multiply_block alone. One token is multiplied as the weights are
 // unpacked; for more, chunks of the columns are unpacked into a tile that stays in the L1 cache.
@@ -30,6 +31,11 @@
 #define WK_UNROLL _Pragma("GCC unroll 16")
 #endif
 #define WK_INLINE static inline __attribute__((always_inline, unused)) WK_TARGET
+
+// Whether the packing's blocks are of 256 columns, so that rows have no rest.
+WK_INLINE bool is_of_256(const int32_t packing) {
+    return (packing >= WK_Q2_K && packing <= WK_Q6_K) || packing == WK_IQ4_XS;
+}
 
 // What a block of 32 columns has beside its bytes.
 enum {
@@ -44,73 +50,88 @@ typedef struct q8_kind {
     int bits;         // of a weight: 2 to 6, or 8 for signed bytes
     int offset_shift; // the weights' offset is 8 << offset_shift, or 1 << offset_shift for halves; -1 for none
     int deinterleaved; // the bytes face the second copy of the values
+    int group_bytes;   // of 256 columns in a row
 } q8_kind;
 
 WK_INLINE q8_kind kind_of(const int32_t packing) {
     switch (packing) {
-    case WK_Q4_0: return (q8_kind){ONE_SCALE, 4, 0, 0};
-    case WK_Q4_1: return (q8_kind){WITH_MINIMUM, 4, -1, 0};
-    case WK_Q5_0: return (q8_kind){ONE_SCALE, 5, 1, 0};
-    case WK_Q5_1: return (q8_kind){WITH_MINIMUM, 5, -1, 0};
-    case WK_Q2_K: return (q8_kind){HALVES_AND_MINIMA, 2, -1, 0};
-    case WK_Q3_K: return (q8_kind){HALVES, 3, 2, 0};
-    case WK_Q4_K: return (q8_kind){WITH_MINIMUM, 4, -1, 0};
-    case WK_Q5_K: return (q8_kind){WITH_MINIMUM, 5, -1, 0};
-    case WK_Q6_K: return (q8_kind){HALVES, 6, 5, 0};
-    case WK_INT4: return (q8_kind){ONE_SCALE, 4, 0, 1};
-    case WK_MXFP4: return (q8_kind){ONE_SCALE, 5, 1, 0};
-    default: return (q8_kind){ONE_SCALE, 8, WK_Q8_BIASED ? 4 : -1, 0}; // Q8_0, INT8, IQ4_NL, IQ4_XS
+    case WK_Q4_0: return (q8_kind){ONE_SCALE, 4, 0, 0, 144};
+    case WK_Q4_1: return (q8_kind){WITH_MINIMUM, 4, -1, 0, 160};
+    case WK_Q5_0: return (q8_kind){ONE_SCALE, 5, 1, 0, 176};
+    case WK_Q5_1: return (q8_kind){WITH_MINIMUM, 5, -1, 0, 192};
+    case WK_Q2_K: return (q8_kind){HALVES_AND_MINIMA, 2, -1, 0, 84};
+    case WK_Q3_K: return (q8_kind){HALVES, 3, 2, 0, 110};
+    case WK_Q4_K: return (q8_kind){WITH_MINIMUM, 4, -1, 0, 144};
+    case WK_Q5_K: return (q8_kind){WITH_MINIMUM, 5, -1, 0, 176};
+    case WK_Q6_K: return (q8_kind){HALVES, 6, 5, 0, 210};
+    case WK_INT4: return (q8_kind){ONE_SCALE, 4, 0, 1, 128};
+    case WK_MXFP4: return (q8_kind){ONE_SCALE, 5, 1, 0, 136};
+    default: break;
     }
+    const int offset_shift = WK_Q8_BIASED ? 4 : -1, group_bytes = packing == WK_Q8_0     ? 272
+                                                                  : packing == WK_INT8   ? 256
+                                                                  : packing == WK_IQ4_NL ? 144
+                                                                                         : 136;
+    return (q8_kind){ONE_SCALE, 8, offset_shift, 0, group_bytes};
 }
 
 WK_INLINE int vectors_of(const q8_kind kind) {
     return 8 + (kind.form == ONE_SCALE ? 1 : kind.form == WITH_MINIMUM ? 2 : kind.form == HALVES ? 3 : 6);
 }
 
-// acc[t] += block of weights * block of token t. a[t] is at the block's values, its meta is meta_offset behind.
-WK_INLINE void multiply_block(const int tokens, const q8_kind kind, const wk_words *w, const wk_vec *scales,
-                              const uint8_t *const *a, const int64_t *offsets, int64_t meta_offset, wk_vec *acc) {
+// acc[i * tokens + t] += block of tile i * block of token t. a[t] is at the block's values, its meta is meta_offset behind.
+WK_INLINE void multiply_block(const int tiles, const int tokens, const q8_kind kind, const wk_words *w,
+                              const wk_vec scales[][6], const uint8_t *const *a, const int64_t *offsets,
+                              int64_t meta_offset, wk_vec *acc) {
 #define META(t, field) (a[t] + meta_offset + offsetof(wk_q8_meta, field))
-    wk_words sums[WK_Q8_TOKENS];
+#define FOR_TOKENS WK_UNROLL for (int t = 0; t < tokens; t++)
+#define FOR_TILES WK_UNROLL for (int i = 0; i < tiles; i++)
+    wk_words sums[WK_Q8_TILES * WK_Q8_TOKENS];
     if (kind.form == ONE_SCALE || kind.form == WITH_MINIMUM) {
-        WK_UNROLL for (int t = 0; t < tokens; t++) {
-            sums[t] = w_zero();
-            if (kind.offset_shift >= 0) sums[t] = w_shl(w_set1_load(META(t, negative_8_sums)), kind.offset_shift);
+        FOR_TOKENS {
+            wk_words start = w_zero();
+            if (kind.offset_shift >= 0) start = w_shl(w_set1_load(META(t, negative_8_sums)), kind.offset_shift);
+            FOR_TILES sums[i * tokens + t] = start;
         }
-        q8_dot(tokens, kind.bits, 0, 8, w, a, offsets, sums);
-        WK_UNROLL for (int t = 0; t < tokens; t++) {
-            wk_vec scale = f_mul(scales[0], f_set1_load(META(t, scale)));
-            acc[t] = f_fma(scale, f_of_words(sums[t]), acc[t]);
-            if (kind.form == WITH_MINIMUM) acc[t] = f_fma(scales[1], f_set1_load(META(t, scaled_sum)), acc[t]);
+        q8_dot(tiles, tokens, kind.bits, 0, 8, w, a, offsets, sums);
+        FOR_TOKENS FOR_TILES {
+            const int j = i * tokens + t;
+            wk_vec scale = f_mul(scales[i][0], f_set1_load(META(t, scale)));
+            acc[j] = f_fma(scale, f_of_words(sums[j]), acc[j]);
+            if (kind.form == WITH_MINIMUM) acc[j] = f_fma(scales[i][1], f_set1_load(META(t, scaled_sum)), acc[j]);
         }
         return;
     }
     // The products of integers below are integers that floats hold exactly: at most 128 * 16 * 32 * 127 a half.
-    wk_vec halves[WK_Q8_TOKENS];
+    wk_vec halves[WK_Q8_TILES * WK_Q8_TOKENS];
     WK_UNROLL for (int half = 0; half < 2; half++) {
-        WK_UNROLL for (int t = 0; t < tokens; t++) {
-            sums[t] = w_zero();
+        FOR_TOKENS {
+            wk_words start = w_zero();
             if (kind.offset_shift >= 0) {
-                sums[t] = w_shl(w_set1_load(META(t, negative_half_sums) + 4 * half), kind.offset_shift);
+                start = w_shl(w_set1_load(META(t, negative_half_sums) + 4 * half), kind.offset_shift);
+            }
+            FOR_TILES sums[i * tokens + t] = start;
+        }
+        q8_dot(tiles, tokens, kind.bits, 4 * half, 4, w, a, offsets, sums);
+        FOR_TOKENS FOR_TILES {
+            const int j = i * tokens + t;
+            wk_vec sum = f_of_words(sums[j]);
+            halves[j] = half == 0 ? f_mul(scales[i][0], sum) : f_fma(scales[i][1], sum, halves[j]);
+        }
+    }
+    FOR_TOKENS {
+        wk_vec scale = f_set1_load(META(t, scale));
+        wk_vec low = f_of_words(w_set1_load(META(t, negative_half_sums)));
+        wk_vec high = f_of_words(w_set1_load(META(t, negative_half_sums) + 4));
+        FOR_TILES {
+            const int j = i * tokens + t;
+            acc[j] = f_fma(f_mul(scales[i][2], scale), halves[j], acc[j]);
+            if (kind.form == HALVES_AND_MINIMA) {
+                wk_vec minima = f_fma(scales[i][4], high, f_mul(scales[i][3], low));
+                acc[j] = f_fma(f_mul(scales[i][5], scale), minima, acc[j]); // +dmin, as the sums are negative
             }
         }
-        q8_dot(tokens, kind.bits, 4 * half, 4, w, a, offsets, sums);
-        WK_UNROLL for (int t = 0; t < tokens; t++) {
-            wk_vec sum = f_of_words(sums[t]);
-            halves[t] = half == 0 ? f_mul(scales[0], sum) : f_fma(scales[1], sum, halves[t]);
-        }
     }
-    WK_UNROLL for (int t = 0; t < tokens; t++) {
-        wk_vec scale = f_set1_load(META(t, scale));
-        acc[t] = f_fma(f_mul(scales[2], scale), halves[t], acc[t]);
-        if (kind.form == HALVES_AND_MINIMA) {
-            wk_vec low = f_of_words(w_set1_load(META(t, negative_half_sums)));
-            wk_vec high = f_of_words(w_set1_load(META(t, negative_half_sums) + 4));
-            wk_vec minima = f_fma(scales[4], high, f_mul(scales[3], low));
-            acc[t] = f_fma(f_mul(scales[5], scale), minima, acc[t]); // scales[5] is +dmin, as the sums are negative
-        }
-    }
-#undef META
 }
 
 // Where the blocks of WK_LANES rows go: to the sum of one token at once, or into a tile.
@@ -118,9 +139,24 @@ typedef struct q8_sink {
     const uint8_t *token; // the values that the weights face, block 0; NULL for a tile
     int64_t meta;         // from there to the meta
     wk_vec acc;
+    const uint8_t *ahead; // what to fetch as the group of blocks from ahead_block on is multiplied, and as much in
+    int64_t stream;       // three more places, so far apart; and
+    const uint8_t *scales_ahead;
+    int64_t ahead_block;
     wk_words *tile; // of block first_block
     int64_t first_block;
 } q8_sink;
+
+// What is to come of the matrix is fetched a tile of rows ahead, in four streams through the tile, each a quarter of it
+// from the next, rather than one in each row; and with every block a few lines: misses in a burst would hold up the
+// loads behind them. (Measured: 76% of the speed of reading with one stream in bursts, 84% with one, 92% with four.)
+WK_INLINE void fetch_ahead(const q8_kind kind, const uint8_t *ahead, int64_t stream, const int64_t k) {
+    const int64_t lines = (WK_LANES / 4 * kind.group_bytes + 63) / 64;
+    const int64_t begin = k * lines / 8, end = (k + 1) * lines / 8;
+    WK_UNROLL for (int64_t i = 0; i < end - begin; i++) {
+        WK_UNROLL for (int64_t j = 0; j < 4; j++) __builtin_prefetch(ahead + j * stream + 64 * (begin + i), 0, 3);
+    }
+}
 
 // The orders in which the words of a block face the values.
 enum { IN_ORDER, NIBBLE_SEAM, BYTE_SEAM };
@@ -133,7 +169,10 @@ WK_INLINE void emit(const int single, const q8_kind kind, q8_sink *sink, int64_t
                                       {seam0, 2, 6, 10, seam1, 18, 22, 26},
                                       {meta + WK_Q8_SEAM(2), 2, 6, 10, 14, 18, 22, 26}};
         const uint8_t *a = sink->token + 32 * block;
-        multiply_block(1, kind, w, scales, &a, orders[order], meta, &sink->acc);
+        fetch_ahead(kind, sink->ahead, sink->stream, block - sink->ahead_block);
+        wk_vec copy[1][6];
+        WK_UNROLL for (int k = 0; k < vectors_of(kind) - 8; k++) copy[0][k] = scales[k];
+        multiply_block(1, 1, kind, w, (const wk_vec(*)[6])copy, &a, orders[order], meta, &sink->acc);
     } else {
         wk_words *out = sink->tile + (block - sink->first_block) * vectors_of(kind);
         WK_UNROLL for (int k = 0; k < 8; k++) w_store(out + k, w[k]);
@@ -141,8 +180,8 @@ WK_INLINE void emit(const int single, const q8_kind kind, q8_sink *sink, int64_t
     }
 }
 
-// The functions below unpack `count` blocks, from number `block` on, of WK_LANES rows: those of 256 columns that begin
-// at p, and in the rows after it at multiples of the stride. Words are numbered from p.
+// The functions below unpack `count` blocks, from number `block` on, of WK_LANES rows, the first row's at p and the other
+// rows' at multiples of the stride behind. `room` blocks, 8 or 4, may be read there. Words are numbered from p.
 
 // The word that begins at byte `at`, of words that begin at multiples of 4.
 WK_INLINE wk_words word_at(const wk_words *q, const int at) {
@@ -155,13 +194,13 @@ WK_INLINE wk_words high_nibbles(wk_words q) { return low_nibbles(w_shr(q, 4)); }
 WK_INLINE wk_words byte_of(wk_words q, const int i) { return w_and(w_shr(q, 8 * i), w_set1(0xff)); }
 
 // The words that blocks first..<last of `bytes` bytes need and those before did not.
-WK_INLINE void load_words(const uint8_t *p, int64_t stride, const int bytes, const int first, const int last,
-                          wk_words *q) {
+WK_INLINE void load_words(const uint8_t *p, int64_t stride, const int room, const int bytes, const int first,
+                          const int last, wk_words *q) {
     const int begin = first == 0 ? 0 : (first * bytes - 1) / 16 + 1, end = (last * bytes - 1) / 16 + 1;
     WK_UNROLL for (int i = 0; i < 17; i++) {
         if (i < begin || i >= end) continue;
-        // The last words of a group may not fill 16 bytes.
-        const int at = 16 * i + 16 > 8 * bytes ? 8 * bytes - 16 : 16 * i;
+        // The last words may not fill 16 bytes.
+        const int at = 16 * i + 16 > room * bytes ? room * bytes - 16 : 16 * i;
         w_load_rows(p + at, stride, q + at / 4);
     }
 }
@@ -185,9 +224,9 @@ WK_INLINE void emit_nibbles(const int single, const int32_t packing, q8_sink *si
 
 // Q4_0 and IQ4_NL: two blocks are 9 words, and the first block's bytes lie two off.
 WK_INLINE void pair_q4_0(const int single, const int32_t packing, const int k, const uint8_t *p, int64_t stride,
-                         int count, int64_t block, wk_words *q, q8_sink *sink) {
+                         const int room, int count, int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
-    load_words(p, stride, 18, k, k + 2, q);
+    load_words(p, stride, room, 18, k, k + 2, q);
     const wk_words *b = q + 9 * k / 2;
     wk_words w[4];
     WK_UNROLL for (int i = 0; i < 4; i++) w[i] = single && i > 0 ? b[i] : word_at(b, 2 + 4 * i);
@@ -199,13 +238,13 @@ WK_INLINE void pair_q4_0(const int single, const int32_t packing, const int k, c
     emit_nibbles(single, packing, sink, block + k + 1, IN_ORDER, b + 5, &scale);
 }
 
-WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_t *p, int64_t stride, int count,
+WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_t *p, int64_t stride, const int room, int count,
                            int64_t block, q8_sink *sink) {
     wk_words q[36];
-    pair_q4_0(single, packing, 0, p, stride, count, block, q, sink);
-    pair_q4_0(single, packing, 2, p, stride, count, block, q, sink);
-    pair_q4_0(single, packing, 4, p, stride, count, block, q, sink);
-    pair_q4_0(single, packing, 6, p, stride, count, block, q, sink);
+    pair_q4_0(single, packing, 0, p, stride, room, count, block, q, sink);
+    pair_q4_0(single, packing, 2, p, stride, room, count, block, q, sink);
+    pair_q4_0(single, packing, 4, p, stride, room, count, block, q, sink);
+    pair_q4_0(single, packing, 6, p, stride, room, count, block, q, sink);
 }
 
 // Calls one_##name for blocks 0..<8, each with a constant.
@@ -221,10 +260,10 @@ WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_
         { enum { k = 7 }; call; }                                                                                      \
     } while (0)
 
-WK_INLINE void block_q4_1(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
+WK_INLINE void block_q4_1(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
                           wk_words *q, q8_sink *sink) {
     if (k >= count) return;
-    load_words(p, stride, 20, k, k + 1, q);
+    load_words(p, stride, room, 20, k, k + 1, q);
     const wk_words *b = q + 5 * k;
     wk_vec scales[2] = {f_of_f16(b[0]), f_of_f16(w_shr(b[0], 16))};
     emit_nibbles(single, WK_Q4_1, sink, block + k, IN_ORDER, b + 1, scales);
@@ -232,10 +271,10 @@ WK_INLINE void block_q4_1(const int single, const int k, const uint8_t *p, int64
 
 // Q5_0 and Q5_1: nibbles and a word of fifth bits.
 WK_INLINE void block_q5(const int single, const int32_t packing, const int k, const uint8_t *p, int64_t stride,
-                        int count, int64_t block, wk_words *q, q8_sink *sink) {
+                        const int room, int count, int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     const int bytes = packing == WK_Q5_0 ? 22 : 24, at = bytes * k, bits = at + bytes - 20;
-    load_words(p, stride, bytes, k, k + 1, q);
+    load_words(p, stride, room, bytes, k, k + 1, q);
     wk_vec scales[2];
     scales[0] = f_of_f16(at % 4 == 0 ? q[at / 4] : w_shr(q[at / 4], 16));
     if (packing == WK_Q5_1) scales[1] = f_of_f16(w_shr(q[at / 4], 16));
@@ -249,10 +288,10 @@ WK_INLINE void block_q5(const int single, const int32_t packing, const int k, co
 }
 
 // Two blocks of Q8_0 are 17 words, and the first block's bytes lie two off.
-WK_INLINE void pair_q8_0(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
+WK_INLINE void pair_q8_0(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
                          wk_words *q, q8_sink *sink) {
     if (k >= count) return;
-    load_words(p, stride, 34, k, k + 2, q);
+    load_words(p, stride, room, 34, k, k + 2, q);
     const wk_words *b = q + 17 * k / 2;
     const q8_kind kind = kind_of(WK_Q8_0);
     wk_words w[8];
@@ -266,20 +305,20 @@ WK_INLINE void pair_q8_0(const int single, const int k, const uint8_t *p, int64_
     emit(single, kind, sink, block + k + 1, IN_ORDER, w, &scale);
 }
 
-WK_INLINE void unpack_q8_0(const int single, const uint8_t *p, int64_t stride, int count, int64_t block,
+WK_INLINE void unpack_q8_0(const int single, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
                            q8_sink *sink) {
     wk_words q[68];
-    pair_q8_0(single, 0, p, stride, count, block, q, sink);
-    pair_q8_0(single, 2, p, stride, count, block, q, sink);
-    pair_q8_0(single, 4, p, stride, count, block, q, sink);
-    pair_q8_0(single, 6, p, stride, count, block, q, sink);
+    pair_q8_0(single, 0, p, stride, room, count, block, q, sink);
+    pair_q8_0(single, 2, p, stride, room, count, block, q, sink);
+    pair_q8_0(single, 4, p, stride, room, count, block, q, sink);
+    pair_q8_0(single, 6, p, stride, room, count, block, q, sink);
 }
 
-WK_INLINE void block_mxfp4(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
+WK_INLINE void block_mxfp4(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
                            wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     const int at = 17 * k;
-    load_words(p, stride, 17, k, k + 1, q);
+    load_words(p, stride, room, 17, k, k + 1, q);
     // 2^(e - 128): an exponent of its own, but for the two smallest, which are subnormal.
     wk_words e = byte_of(q[at / 4], at % 4), w[4];
     wk_vec scale = f_of_e8m0_half(e);
@@ -346,14 +385,14 @@ WK_INLINE void unpack_q6_k(const int single, const uint8_t *p, int64_t stride, i
     wk_vec scales[3];
     scales[2] = f_of_f16(w_shr(w_load_row_words(p + 206, stride), 16));
     WK_UNROLL for (int half = 0; half < 2; half++) {
+        wk_words low[16], high[8];
+        WK_UNROLL for (int i = 0; i < 4; i++) w_load_rows(p + 64 * half + 16 * i, stride, low + 4 * i);
+        WK_UNROLL for (int i = 0; i < 2; i++) w_load_rows(p + 128 + 32 * half + 16 * i, stride, high + 4 * i);
         WK_UNROLL for (int t = 0; t < 4; t++) {
-            wk_words low[8], high[8], w[8];
-            WK_UNROLL for (int i = 0; i < 2; i++) {
-                w_load_rows(p + 64 * half + 32 * (t % 2) + 16 * i, stride, low + 4 * i);
-                w_load_rows(p + 128 + 32 * half + 16 * i, stride, high + 4 * i);
-            }
+            wk_words w[8];
             WK_UNROLL for (int k = 0; k < 8; k++) {
-                wk_words nibbles = t < 2 ? low_nibbles(low[k]) : high_nibbles(low[k]);
+                const wk_words q = low[8 * (t % 2) + k];
+                wk_words nibbles = t < 2 ? low_nibbles(q) : high_nibbles(q);
                 wk_words bits = t < 2 ? w_shl(high[k], 4 - 2 * t) : w_shr(high[k], 2 * t - 4);
                 w[k] = w_or(nibbles, w_and(bits, w_set1(0x30303030)));
             }
@@ -437,11 +476,14 @@ WK_INLINE void unpack_iq4_xs(const int single, const uint8_t *p, int64_t stride,
 }
 
 // The scales of INT4 and INT8 for `count` blocks from number `block` on; scales_at is that of the first row's group 0.
-WK_INLINE void group_scales(const wk_matrix *m, const uint8_t *scales_at, int count, int64_t block, wk_vec *out) {
+WK_INLINE void group_scales(const wk_matrix *m, const uint8_t *scales_at, const int room, int count, int64_t block,
+                            wk_vec *scales) {
     const int64_t width = m->scale_packing == WK_F32 ? 4 : 2, stride = m->scale_stride * width;
-    if (count == 8 && m->group_cols == 32) {
-        const uint8_t *p = scales_at + block * width;
+    if (count == room && block + room >= 8 && m->group_cols == 32) {
+        // The last 8 up to these.
+        const uint8_t *p = scales_at + (block + room - 8) * width;
         wk_words s[8];
+        wk_vec out[8];
         w_load_rows(p, stride, s);
         if (m->scale_packing == WK_F32) {
             w_load_rows(p + 16, stride, s + 4);
@@ -457,32 +499,33 @@ WK_INLINE void group_scales(const wk_matrix *m, const uint8_t *scales_at, int co
                 out[2 * k + 1] = f_of_f16(w_shr(s[k], 16));
             }
         }
+        WK_UNROLL for (int k = 0; k < room; k++) scales[k] = out[8 - room + k];
         return;
     }
     int64_t last = -1;
     for (int k = 0; k < count; k++) {
         const int64_t group = 32 * (block + k) / m->group_cols;
         if (group == last) {
-            out[k] = out[k - 1];
+            scales[k] = scales[k - 1];
             continue;
         }
         float values[WK_LANES];
         for (int i = 0; i < WK_LANES; i++) values[i] = wk_scale(scales_at + i * stride, group, m->scale_packing);
-        out[k] = f_load(values);
+        scales[k] = f_load(values);
         last = group;
     }
 }
 
-WK_INLINE void block_int4(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
-                          const wk_vec *scales, q8_sink *sink) {
+WK_INLINE void block_int4(const int single, const int k, const uint8_t *p, int64_t stride, int count,
+                          int64_t block, const wk_vec *scales, q8_sink *sink) {
     if (k >= count) return;
     wk_words q[4];
     w_load_rows(p + 16 * k, stride, q);
     emit_nibbles(single, WK_INT4, sink, block + k, IN_ORDER, q, scales + k);
 }
 
-WK_INLINE void block_int8(const int single, const int k, const uint8_t *p, int64_t stride, int count, int64_t block,
-                          const wk_vec *scales, q8_sink *sink) {
+WK_INLINE void block_int8(const int single, const int k, const uint8_t *p, int64_t stride, int count,
+                          int64_t block, const wk_vec *scales, q8_sink *sink) {
     if (k >= count) return;
     wk_words w[8];
     w_load_rows(p + 32 * k, stride, w);
@@ -492,17 +535,18 @@ WK_INLINE void block_int8(const int single, const int k, const uint8_t *p, int64
 }
 
 WK_INLINE void unpack_group(const int single, const int32_t packing, const wk_matrix *m, const uint8_t *scales_at,
-                            const uint8_t *p, int64_t stride, const int count, int64_t block, q8_sink *sink) {
+                            const uint8_t *p, int64_t stride, const int room, const int count, int64_t block,
+                            q8_sink *sink) {
     wk_words q[68];
     wk_vec scales[8];
     switch (packing) {
     case WK_Q4_0:
-    case WK_IQ4_NL: unpack_q4_0(single, packing, p, stride, count, block, sink); break;
-    case WK_Q4_1: EIGHT_BLOCKS(block_q4_1(single, k, p, stride, count, block, q, sink)); break;
+    case WK_IQ4_NL: unpack_q4_0(single, packing, p, stride, room, count, block, sink); break;
+    case WK_Q4_1: EIGHT_BLOCKS(block_q4_1(single, k, p, stride, room, count, block, q, sink)); break;
     case WK_Q5_0:
-    case WK_Q5_1: EIGHT_BLOCKS(block_q5(single, packing, k, p, stride, count, block, q, sink)); break;
-    case WK_Q8_0: unpack_q8_0(single, p, stride, count, block, sink); break;
-    case WK_MXFP4: EIGHT_BLOCKS(block_mxfp4(single, k, p, stride, count, block, q, sink)); break;
+    case WK_Q5_1: EIGHT_BLOCKS(block_q5(single, packing, k, p, stride, room, count, block, q, sink)); break;
+    case WK_Q8_0: unpack_q8_0(single, p, stride, room, count, block, sink); break;
+    case WK_MXFP4: EIGHT_BLOCKS(block_mxfp4(single, k, p, stride, room, count, block, q, sink)); break;
     case WK_Q4_K:
     case WK_Q5_K: unpack_q45_k(single, packing, p, stride, block, sink); break;
     case WK_Q6_K: unpack_q6_k(single, p, stride, block, sink); break;
@@ -510,41 +554,45 @@ WK_INLINE void unpack_group(const int single, const int32_t packing, const wk_ma
     case WK_Q3_K: unpack_q3_k(single, p, stride, block, sink); break;
     case WK_IQ4_XS: unpack_iq4_xs(single, p, stride, block, sink); break;
     case WK_INT4:
-        group_scales(m, scales_at, count, block, scales);
+        group_scales(m, scales_at, room, count, block, scales);
         EIGHT_BLOCKS(block_int4(single, k, p, stride, count, block, scales, sink));
         break;
     case WK_INT8:
-        group_scales(m, scales_at, count, block, scales);
+        group_scales(m, scales_at, room, count, block, scales);
         EIGHT_BLOCKS(block_int8(single, k, p, stride, count, block, scales, sink));
         break;
     default: break;
     }
 }
 
-// What is to come of the matrix, fetched into the L2 cache as the rows before it are multiplied: one stream through the
-// file, that is a tile of rows ahead, rather than one in each row.
-typedef struct q8_prefetch {
-    const uint8_t *next, *end;
-} q8_prefetch;
-
-WK_INLINE void prefetch(q8_prefetch *ahead, int64_t bytes) {
-    for (int64_t i = 0; i < bytes && ahead->next < ahead->end; i += 64, ahead->next += 64) {
-        __builtin_prefetch(ahead->next, 0, 2);
-    }
-}
-
-// Blocks block..<end of WK_LANES rows from row r on. Where fewer than 8 blocks are left, they are copied: the functions
-// above read whole groups.
+// Blocks block..<end of WK_LANES rows from row r on, 8 at a time, then 4; the last three and fewer are copied to where 8
+// may be read.
 WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_matrix *m, int64_t r, int64_t block,
-                             int64_t end, q8_sink *sink, q8_prefetch *ahead) {
-    const int64_t group_bytes = 256 / wk_block_values(packing) * wk_block_bytes(packing);
+                             int64_t end, q8_sink *sink) {
+    const int64_t group_bytes = kind_of(packing).group_bytes;
     const uint8_t *p = m->data + r * m->row_bytes + block / 8 * group_bytes, *scales_at = NULL;
+    int64_t scale_bytes = 0;
     if (packing == WK_INT4 || packing == WK_INT8) {
-        scales_at = m->scales + wk_scale_index(m, r) * (m->scale_packing == WK_F32 ? 4 : 2);
+        const int64_t width = m->scale_packing == WK_F32 ? 4 : 2;
+        scales_at = m->scales + wk_scale_index(m, r) * width;
+        scale_bytes = WK_LANES * 256 * width / m->group_cols;
     }
     for (; block + 8 <= end; block += 8, p += group_bytes) {
-        if (single) prefetch(ahead, WK_LANES * group_bytes);
-        unpack_group(single, packing, m, scales_at, p, m->row_bytes, 8, block, sink);
+        sink->ahead_block = block;
+        if (single) {
+            for (int64_t i = 0; i < scale_bytes; i += 64) __builtin_prefetch(sink->scales_ahead + i, 0, 3);
+            sink->scales_ahead += scale_bytes;
+        }
+        unpack_group(single, packing, m, scales_at, p, m->row_bytes, 8, 8, block, sink);
+        sink->ahead += WK_LANES / 4 * group_bytes;
+    }
+    if (is_of_256(packing)) return;
+    if (block + 4 <= end) {
+        sink->ahead_block = block;
+        unpack_group(single, packing, m, scales_at, p, m->row_bytes, 4, 4, block, sink);
+        sink->ahead += WK_LANES / 8 * group_bytes;
+        block += 4;
+        p += group_bytes / 2;
     }
     if (block < end) {
         uint8_t copy[WK_LANES * 288];
@@ -553,7 +601,8 @@ WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_m
             memcpy(copy + 288 * i, p + i * m->row_bytes, rest);
             memset(copy + 288 * i + rest, 0, (size_t)group_bytes - rest);
         }
-        unpack_group(single, packing, m, scales_at, copy, 288, (int)(end - block), block, sink);
+        sink->ahead_block = block;
+        unpack_group(single, packing, m, scales_at, copy, 288, 8, (int)(end - block), block, sink);
     }
 }
 
@@ -561,13 +610,16 @@ WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_m
 WK_INLINE void multiply_one(const int32_t packing, const wk_matrix *m, int64_t row_begin, int64_t row_end,
                             const uint8_t *token, float *y) {
     const int64_t values = kind_of(packing).deinterleaved ? wk_q8_deinterleaved(m->cols) : 0;
-    const int64_t row_bytes = m->row_bytes;
-    q8_prefetch ahead = {m->data + (row_begin + WK_LANES) * row_bytes, m->data + row_end * row_bytes};
     for (int64_t r = row_begin; r < row_end; r += WK_LANES) {
-        // The last rows are multiplied together with some before them, even if those are outside of the range.
-        const int64_t first = r + WK_LANES <= row_end ? r : row_end - WK_LANES;
+        const int64_t first = r + WK_LANES <= row_end ? r : row_end - WK_LANES; // as in multiply_many
         q8_sink sink = {.token = token + values, .meta = wk_q8_metas(m->cols) - values, .acc = f_zero()};
-        unpack_blocks(1, packing, m, first, 0, m->cols / 32, &sink, &ahead);
+        const int64_t next = r + 2 * WK_LANES <= row_end ? r + WK_LANES : first;
+        sink.ahead = m->data + next * m->row_bytes;
+        if (packing == WK_INT4 || packing == WK_INT8) {
+            sink.scales_ahead = m->scales + next * m->scale_stride * (m->scale_packing == WK_F32 ? 4 : 2);
+        }
+        sink.stream = WK_LANES / 4 * m->row_bytes;
+        unpack_blocks(1, packing, m, first, 0, m->cols / 32, &sink);
         if (first == r) {
             f_store(y + (r - row_begin), sink.acc);
         } else {
@@ -578,74 +630,84 @@ WK_INLINE void multiply_one(const int32_t packing, const wk_matrix *m, int64_t r
     }
 }
 
-// A chunk of blocks in a tile times `tokens` tokens; acc holds WK_LANES running sums a token.
-WK_INLINE void multiply_tile(const int tokens, const q8_kind kind, const wk_words *tile, int64_t blocks,
-                             const uint8_t *const *rows, int64_t meta, float *acc) {
+// A chunk of blocks in tiles times `tokens` tokens, whose rows are at a; acc holds the running sums, WK_Q8_TILES tiles a
+// token.
+WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind kind, const wk_words *w, int64_t blocks,
+                              const uint8_t *const *rows, int64_t offset, int64_t meta, float *acc) {
     static const int64_t in_order[8] = {0, 4, 8, 12, 16, 20, 24, 28};
-    wk_vec sums[WK_Q8_TOKENS];
+    wk_vec sums[WK_Q8_TILES * WK_Q8_TOKENS];
     const uint8_t *a[WK_Q8_TOKENS];
-    WK_UNROLL for (int t = 0; t < tokens; t++) {
-        sums[t] = f_load(acc + t * WK_LANES);
-        a[t] = rows[t];
+    FOR_TOKENS {
+        a[t] = rows[t] + offset;
+        FOR_TILES sums[i * tokens + t] = f_load(acc + (t * WK_Q8_TILES + i) * WK_LANES);
     }
-    for (int64_t block = 0; block < blocks; block++, tile += vectors_of(kind)) {
-        wk_vec scales[6];
-        WK_UNROLL for (int k = 0; k < vectors_of(kind) - 8; k++) scales[k] = f_load((const float *)(tile + 8 + k));
-        multiply_block(tokens, kind, tile, scales, a, in_order, meta, sums);
-        WK_UNROLL for (int t = 0; t < tokens; t++) a[t] += 32;
+    for (int64_t block = 0; block < blocks; block++, w += vectors_of(kind)) {
+        wk_vec scales[WK_Q8_TILES][6];
+        FOR_TILES {
+            WK_UNROLL for (int k = 0; k < vectors_of(kind) - 8; k++) {
+                scales[i][k] = f_load((const float *)(w + i * WK_Q8_TILE_VECTORS + 8 + k));
+            }
+        }
+        multiply_block(tiles, tokens, kind, w, (const wk_vec(*)[6])scales, a, in_order, meta, sums);
+        FOR_TOKENS a[t] += 32;
     }
-    WK_UNROLL for (int t = 0; t < tokens; t++) f_store(acc + t * WK_LANES, sums[t]);
+    FOR_TOKENS FOR_TILES f_store(acc + (t * WK_Q8_TILES + i) * WK_LANES, sums[i * tokens + t]);
+}
+
+// `tiles` tiles of rows from row r on times `count` tokens, and the results of all but the first `skip` rows to y.
+WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const wk_matrix *m, int64_t r, int64_t skip,
+                             const uint8_t *const *rows, int64_t count, float *y, int64_t y_stride, float *scratch) {
+    const q8_kind kind = kind_of(packing);
+    const int64_t blocks = m->cols / 32, meta = wk_q8_metas(m->cols);
+    const int64_t values = kind.deinterleaved ? wk_q8_deinterleaved(m->cols) : 0;
+    wk_words *w = (wk_words *)scratch;
+    float *acc = scratch + WK_Q8_TILES * WK_Q8_TILE_VECTORS * WK_LANES;
+    memset(acc, 0, (size_t)(count * WK_Q8_TILES * WK_LANES) * sizeof(float));
+    for (int64_t b = 0; b < blocks; b += WK_Q8_CHUNK_BLOCKS) {
+        const int64_t end = blocks - b < WK_Q8_CHUNK_BLOCKS ? blocks : b + WK_Q8_CHUNK_BLOCKS;
+        for (int i = 0; i < tiles; i++) {
+            q8_sink sink = {.ahead = m->data, .tile = w + i * WK_Q8_TILE_VECTORS, .first_block = b};
+            unpack_blocks(0, packing, m, r + i * WK_LANES, b, end, &sink);
+        }
+        int64_t t = 0;
+#define MULTIPLY(tokens)                                                                                               \
+    (multiply_tiles(tiles, tokens, kind, w, end - b, rows + t, values + 32 * b, meta - values,                         \
+                    acc + t * WK_Q8_TILES * WK_LANES),                                                                 \
+     t += (tokens))
+        while (count - t >= WK_Q8_TOKENS) MULTIPLY(WK_Q8_TOKENS);
+#if WK_Q8_TOKENS > 4
+        if (count - t >= 4) MULTIPLY(4);
+#endif
+        if (count - t >= 2) MULTIPLY(2);
+        if (count - t >= 1) MULTIPLY(1);
+#undef MULTIPLY
+    }
+    for (int64_t t = 0; t < count; t++) {
+        memcpy(y + t * y_stride, acc + t * WK_Q8_TILES * WK_LANES + skip,
+               (size_t)(tiles * WK_LANES - skip) * sizeof(float));
+    }
 }
 
 // Many tokens: as many at a time as stay in the L2 cache while all rows of the range go by.
 WK_INLINE void multiply_many(const int32_t packing, const wk_matrix *m, int64_t row_begin, int64_t row_end,
                              const uint8_t *q8, const int32_t *token_rows, int64_t n, float *y, int64_t y_stride,
                              float *scratch) {
-    const q8_kind kind = kind_of(packing);
-    const int64_t values = kind.deinterleaved ? wk_q8_deinterleaved(m->cols) : 0, blocks = m->cols / 32;
     const int64_t row_bytes = wk_q8_row_bytes(m->cols);
-    wk_words *tile = (wk_words *)scratch;
-    float *acc = scratch + WK_LANES * WK_Q8_CHUNK_BLOCKS * (8 + 6);
     int64_t slab = (512 << 10) / (2 * m->cols) / 8 * 8;
     slab = slab < 32 ? 32 : slab > WK_Q8_SLAB_TOKENS ? WK_Q8_SLAB_TOKENS : slab;
-    for (int64_t t0 = 0; t0 < n; t0 += slab) {
+    for (int64_t t0 = 0; t0 < n; t0 += slab, y += slab * y_stride) {
         const int64_t count = n - t0 < slab ? n - t0 : slab;
         const uint8_t *rows[WK_Q8_SLAB_TOKENS];
-        for (int64_t t = 0; t < count; t++) rows[t] = wk_q8_token(q8, token_rows, t0 + t, row_bytes) + values;
-        for (int64_t r = row_begin; r < row_end; r += WK_LANES) {
+        for (int64_t t = 0; t < count; t++) rows[t] = wk_q8_token(q8, token_rows, t0 + t, row_bytes);
+        int64_t r = row_begin;
+        for (; r + WK_Q8_TILES * WK_LANES <= row_end; r += WK_Q8_TILES * WK_LANES) {
+            multiply_rows(WK_Q8_TILES, packing, m, r, 0, rows, count, y + (r - row_begin), y_stride, scratch);
+        }
+        while (r < row_end) {
+            // The last rows are multiplied together with some before them, even if those are outside of the range.
             const int64_t first = r + WK_LANES <= row_end ? r : row_end - WK_LANES;
-            memset(acc, 0, (size_t)(count * WK_LANES) * sizeof(float));
-            for (int64_t b = 0; b < blocks; b += WK_Q8_CHUNK_BLOCKS) {
-                const int64_t end = blocks - b < WK_Q8_CHUNK_BLOCKS ? blocks : b + WK_Q8_CHUNK_BLOCKS;
-                q8_sink sink = {.tile = tile, .first_block = b};
-                unpack_blocks(0, packing, m, first, b, end, &sink, NULL);
-                int64_t t = 0;
-                const int64_t meta = wk_q8_metas(m->cols) - values;
-#define MULTIPLY(tokens)                                                                                               \
-    do {                                                                                                               \
-        const uint8_t *at[WK_Q8_TOKENS];                                                                               \
-        for (int i = 0; i < (tokens); i++) at[i] = rows[t + i] + 32 * b;                                               \
-        multiply_tile(tokens, kind, tile, end - b, at, meta, acc + t * WK_LANES);                                      \
-        t += (tokens);                                                                                                 \
-    } while (0)
-                while (count - t >= WK_Q8_TOKENS) MULTIPLY(WK_Q8_TOKENS);
-#if WK_Q8_TOKENS > 4
-                if (count - t >= 4) MULTIPLY(4);
-#endif
-                if (count - t >= 2) MULTIPLY(2);
-                if (count - t >= 1) MULTIPLY(1);
-#undef MULTIPLY
-            }
-            for (int64_t t = 0; t < count; t++) {
-                const float *sums = acc + t * WK_LANES;
-                float *out = y + (t0 + t) * y_stride + (r - row_begin);
-                const int64_t skip = r - first;
-                if (skip == 0) {
-                    f_store(out, f_load(sums));
-                } else {
-                    memcpy(out, sums + skip, (size_t)(WK_LANES - skip) * sizeof(float));
-                }
-            }
+            multiply_rows(1, packing, m, first, r - first, rows, count, y + (r - row_begin), y_stride, scratch);
+            r = first + WK_LANES;
         }
     }
 }
