@@ -19,7 +19,10 @@ public final class Engine: Sendable {
     /// - Parameters:
     ///   - threads: workers; by default the physical cores.
     ///   - contextLength: at most the model's own; by default all of it. Memory is taken as sequences grow.
-    public init(_ model: Transformer, threads: Int? = nil, contextLength: Int? = nil) {
+    ///   - precision: how passes compute.
+    public init(
+        _ model: Transformer, threads: Int? = nil, contextLength: Int? = nil, precision: Precision = .exact
+    ) {
         self.model = model
         self.contextLength = min(contextLength ?? .max, model.configuration.contextLength)
         let loop = EngineLoop()
@@ -29,7 +32,7 @@ public final class Engine: Sendable {
         self.threads = threads
         let thread = Thread {
             let pool = ThreadPool(threads: threads)
-            loop.run(Workspace(configuration, pool: pool))
+            loop.run(Workspace(configuration, pool: pool, precision: precision))
         }
         thread.name = "walet-engine"
         thread.stackSize = 8 << 20

@@ -3,7 +3,7 @@ import WaletFormats
 import WaletTensor
 
 /// Memory of the attention blocks.
-struct AttentionSpace {
+final class AttentionSpace {
     struct Sizes {
         var compressedQuery = 0
         var query: Int
@@ -11,9 +11,14 @@ struct AttentionSpace {
         var absorbed = 0
         var mixed: Int
         var context = 0
+        /// Heads, and the sizes of what each quantizes for latent attention's own matrices.
+        let heads: Int
+        var plain = 0
+        var latent = 0
 
         init(_ configuration: Configuration) {
             let heads = configuration.heads
+            self.heads = heads
             switch configuration.attention {
             case .latent(let latent):
                 compressedQuery = latent.queryRank ?? 0
@@ -22,6 +27,8 @@ struct AttentionSpace {
                 absorbed = heads * (latent.latentRank + latent.ropeHeadSize)
                 context = heads * latent.latentRank
                 mixed = heads * latent.valueHeadSize
+                plain = latent.plainHeadSize
+                self.latent = latent.latentRank
             case .grouped(let grouped):
                 query = heads * grouped.headSize
                 keyValue = 2 * grouped.keyValueHeads * grouped.headSize
@@ -44,15 +51,29 @@ struct AttentionSpace {
     let context: FloatBuffer
     /// Mixed values, `[rows, heads, value head size]`
     let mixed: FloatBuffer
+    let compressedBlocks: BlockBuffer
+    let mixedBlocks: BlockBuffer
+    /// Latent attention: a row a token and head.
+    let plainBlocks: BlockBuffer
+    let contextBlocks: BlockBuffer
+    /// Row `head * rows + t` holds where token t's row of that head lies in the two above: `t * heads + head`.
+    let headRows: UnsafeMutablePointer<Int32>
 
-    init(_ sizes: Sizes, rows: Int) {
+    init(_ sizes: Sizes, rows: Int, _ precision: Precision) {
         compressedQuery = FloatBuffer(count: rows * sizes.compressedQuery)
         query = FloatBuffer(count: rows * sizes.query)
         keyValue = FloatBuffer(count: rows * sizes.keyValue)
         absorbed = FloatBuffer(count: rows * sizes.absorbed)
         context = FloatBuffer(count: rows * sizes.context)
         mixed = FloatBuffer(count: rows * sizes.mixed)
+        compressedBlocks = BlockBuffer(rows: rows, columns: sizes.compressedQuery, precision)
+        mixedBlocks = BlockBuffer(rows: rows, columns: sizes.mixed, precision)
+        plainBlocks = BlockBuffer(rows: rows * sizes.heads, columns: sizes.plain, precision)
+        contextBlocks = BlockBuffer(rows: rows * sizes.heads, columns: sizes.latent, precision)
+        headRows = .allocate(capacity: rows * sizes.heads)
     }
+
+    deinit { headRows.deallocate() }
 }
 
 /// One layer's attention: reads `normed`, writes `output`, and puts the new tokens' rows into their caches.

@@ -11,6 +11,9 @@ final class FeedForwardSpace {
         let perToken: Int
         let experts: Int
         let groups: Int
+        let dense: Int
+        let shared: Int
+        let routed: Int
 
         init(_ configuration: Configuration) {
             let experts = configuration.experts
@@ -18,6 +21,9 @@ final class FeedForwardSpace {
             perToken = experts?.perToken ?? 0
             self.experts = experts?.count ?? 0
             groups = experts?.groups ?? 0
+            dense = configuration.feedForwardSize
+            routed = experts?.width ?? 0
+            shared = routed * (experts?.shared ?? 0)
             inner = max(
                 configuration.feedForwardSize, (experts?.width ?? 0) * max(perToken, experts?.shared ?? 0))
         }
@@ -32,6 +38,12 @@ final class FeedForwardSpace {
     let gathered: FloatBuffer
     /// Expert outputs in that order, `[rows * perToken, hidden]`
     let outputs: FloatBuffer
+    /// The inner activation's blocks, for a width each: dense, shared, routed (a row a slot).
+    let denseBlocks: BlockBuffer
+    let sharedBlocks: BlockBuffer
+    let routedBlocks: BlockBuffer
+    /// The token of each slot.
+    let tokenOfSlot: UnsafeMutablePointer<Int32>
     /// Router scores, `[rows, experts]`, and its scratch, `[rows, experts + groups]`
     let scores: FloatBuffer
     let choice: FloatBuffer
@@ -46,7 +58,11 @@ final class FeedForwardSpace {
     /// Experts that have a token, `[experts]`
     let active: UnsafeMutablePointer<Int32>
 
-    init(_ sizes: Sizes, rows: Int) {
+    init(_ sizes: Sizes, rows: Int, _ precision: Precision) {
+        denseBlocks = BlockBuffer(rows: rows, columns: sizes.dense, precision)
+        sharedBlocks = BlockBuffer(rows: rows, columns: sizes.shared, precision)
+        routedBlocks = BlockBuffer(rows: rows * sizes.perToken, columns: sizes.routed, precision)
+        tokenOfSlot = .allocate(capacity: max(1, rows * sizes.perToken))
         gate = FloatBuffer(count: rows * sizes.inner)
         up = FloatBuffer(count: rows * sizes.inner)
         gathered = FloatBuffer(count: rows * sizes.perToken * sizes.hidden)
@@ -65,6 +81,7 @@ final class FeedForwardSpace {
         slots.deallocate()
         firstSlot.deallocate()
         active.deallocate()
+        tokenOfSlot.deallocate()
     }
 }
 
@@ -82,36 +99,46 @@ struct GatedFeedForward: Sendable {
         down = try Linear(prefix + "down_proj", outputs: hidden, inputs: width, bias: bias, from: source)
     }
 
+    /// Gate and up can take int8 blocks.
+    var takesBlocks: Bool { gate.isInteger && up.isInteger }
+
     /// A tile of the inner activation, on the calling worker: inner[t, row] for `rows`.
     /// - Parameters:
     ///   - x: `[count, hidden]`
+    ///   - tokenRows: which row of the blocks is row t.
     ///   - inner, up: `[count, width]`
     @inline(__always)
     func activate(
-        _ rows: Range<Int>, _ x: UnsafePointer<Float>, count: Int, into inner: UnsafeMutablePointer<Float>,
+        _ rows: Range<Int>, _ x: Activations, tokenRows: UnsafePointer<Int32>? = nil, count: Int, into inner: UnsafeMutablePointer<Float>,
         up upper: UnsafeMutablePointer<Float>, _ scratch: UnsafeMutablePointer<Float>
     ) {
         let width = gate.outputs
         let hidden = gate.inputs
         let first = rows.lowerBound
-        gate.multiply(rows, x, stride: hidden, count: count, into: inner + first, stride: width, scratch)
-        up.multiply(rows, x, stride: hidden, count: count, into: upper + first, stride: width, scratch)
+        gate.multiply(
+            rows, x, stride: hidden, tokenRows: tokenRows, count: count, into: inner + first, stride: width, scratch)
+        up.multiply(
+            rows, x, stride: hidden, tokenRows: tokenRows, count: count, into: upper + first, stride: width, scratch)
         for t in 0..<count {
             wk_silu_mul(inner + t * width + first, upper + t * width + first, Int64(rows.count))
         }
     }
 
     /// All of it, in parallel: output[t] for `count` rows.
+    /// - Parameter blocks: for the inner activation, of this feed-forward's width.
     func callAsFunction(
-        _ x: UnsafePointer<Float>, count: Int, into output: UnsafeMutablePointer<Float>, _ space: FeedForwardSpace,
-        _ pool: ThreadPool
+        _ x: Activations, count: Int, into output: UnsafeMutablePointer<Float>, _ space: FeedForwardSpace,
+        _ blocks: BlockBuffer, _ pool: ThreadPool
     ) {
         let inner = space.gate.pointer
         let tile = RowTile(rows: gate.outputs, threads: pool.threads)
         pool.run(tile.count) { task, worker in
             activate(tile.rows(task), x, count: count, into: inner, up: space.up.pointer, pool.scratch(of: worker))
         }
-        down(inner, count: count, into: output, pool)
+        if blocks.isActive, down.isInteger {
+            pool.run(count) { row, _ in blocks.quantize(inner + row * down.inputs, row: row) }
+        }
+        down(blocks.activations(inner), count: count, into: output, pool)
     }
 }
 
@@ -120,6 +147,8 @@ struct SparseFeedForward: Sendable {
     let router: Router
     let experts: [GatedFeedForward]
     let shared: GatedFeedForward?
+    /// Every expert's gate and up can take int8 blocks, so that inputs need not be gathered.
+    let takesBlocks: Bool
 
     init(
         _ configuration: Configuration, _ shape: Configuration.Experts, _ prefix: String, from source: some WeightSource
@@ -135,6 +164,7 @@ struct SparseFeedForward: Sendable {
                 try GatedFeedForward("\(prefix)experts.\(expert).", hidden: hidden, width: shape.width, from: source))
         }
         self.experts = experts
+        takesBlocks = experts.allSatisfy(\.takesBlocks)
         shared =
             shape.shared > 0
             ? try GatedFeedForward(
@@ -145,31 +175,25 @@ struct SparseFeedForward: Sendable {
         let space = workspace.feedForward
         let pool = workspace.pool
         let rows = workspace.batch.count
-        let x = workspace.normed.pointer
+        let x = workspace.input
         let output = workspace.output.pointer
         let hidden = router.gate.inputs
         let perToken = router.experts.perToken
 
         if let shared {
-            shared(x, count: rows, into: output, space, pool)
+            shared(x, count: rows, into: output, space, space.sharedBlocks, pool)
         } else {
             output.update(repeating: 0, count: rows * hidden)
         }
         route(x, rows: rows, space, pool)
         let active = group(rows: rows, space)
-        let inputs: UnsafePointer<Float>
-        if rows == 1 {
-            // One token's slots all read the same input.
-            for slot in 0..<perToken { (space.gathered.pointer + slot * hidden).update(from: x, count: hidden) }
-            inputs = UnsafePointer(space.gathered.pointer)
-        } else {
+        if x.blocks == nil || !takesBlocks {
             pool.run(rows) { row, _ in
                 for k in row * perToken..<(row + 1) * perToken {
                     (space.gathered.pointer + Int(space.slots[k]) * hidden).update(
-                        from: x + row * hidden, count: hidden)
+                        from: x.floats + row * hidden, count: hidden)
                 }
             }
-            inputs = UnsafePointer(space.gathered.pointer)
         }
 
         let width = experts[0].gate.outputs
@@ -179,9 +203,16 @@ struct SparseFeedForward: Sendable {
             let expert = Int(space.active[index])
             let first = Int(space.firstSlot[expert])
             let count = Int(space.firstSlot[expert + 1]) - first
+            let inputs = Activations(floats: space.gathered.pointer + first * hidden, blocks: takesBlocks ? x.blocks : nil)
             experts[expert].activate(
-                upper.rows(part), inputs + first * hidden, count: count, into: space.gate.pointer + first * width,
-                up: space.up.pointer + first * width, pool.scratch(of: worker))
+                upper.rows(part), inputs, tokenRows: space.tokenOfSlot + first, count: count,
+                into: space.gate.pointer + first * width, up: space.up.pointer + first * width,
+                pool.scratch(of: worker))
+        }
+        if space.routedBlocks.isActive {
+            pool.run(rows * perToken) { slot, _ in
+                space.routedBlocks.quantize(space.gate.pointer + slot * width, row: slot)
+            }
         }
         let lower = RowTile(rows: hidden, threads: pool.threads, sharedWith: active)
         pool.run(active * lower.count) { task, worker in
@@ -191,8 +222,8 @@ struct SparseFeedForward: Sendable {
             let count = Int(space.firstSlot[expert + 1]) - first
             let tile = lower.rows(part)
             experts[expert].down.multiply(
-                tile, space.gate.pointer + first * width, stride: width, count: count,
-                into: space.outputs.pointer + first * hidden + tile.lowerBound, stride: hidden,
+                tile, space.routedBlocks.activations(space.gate.pointer + first * width, from: first), stride: width,
+                count: count, into: space.outputs.pointer + first * hidden + tile.lowerBound, stride: hidden,
                 pool.scratch(of: worker))
         }
         pool.run(rows) { row, _ in
@@ -204,9 +235,10 @@ struct SparseFeedForward: Sendable {
         }
     }
 
-    private func route(_ x: UnsafePointer<Float>, rows: Int, _ space: FeedForwardSpace, _ pool: ThreadPool) {
+    private func route(_ x: Activations, rows: Int, _ space: FeedForwardSpace, _ pool: ThreadPool) {
         let shape = router.experts
-        router.gate(x, count: rows, into: space.scores.pointer, pool)
+        // In fp32 whatever the precision: with less, close scores change places.
+        router.gate(Activations(floats: x.floats, blocks: nil), count: rows, into: space.scores.pointer, pool)
         pool.run(rows) { row, _ in
             router.route(
                 space.scores.pointer + row * shape.count,
@@ -234,6 +266,7 @@ struct SparseFeedForward: Sendable {
         for k in 0..<choices {
             let expert = Int(space.ids[k])
             space.slots[k] = space.firstSlot[expert]
+            space.tokenOfSlot[Int(space.firstSlot[expert])] = Int32(k / shape.perToken)
             space.firstSlot[expert] += 1
         }
         for expert in stride(from: shape.count, to: 0, by: -1) { space.firstSlot[expert] = space.firstSlot[expert - 1] }
@@ -263,8 +296,8 @@ enum FeedForward: Sendable {
         switch self {
         case .dense(let feedForward):
             feedForward(
-                workspace.normed.pointer, count: workspace.batch.count, into: workspace.output.pointer,
-                workspace.feedForward, workspace.pool)
+                workspace.input, count: workspace.batch.count, into: workspace.output.pointer, workspace.feedForward,
+                workspace.feedForward.denseBlocks, workspace.pool)
         case .sparse(let feedForward): feedForward(workspace)
         }
     }

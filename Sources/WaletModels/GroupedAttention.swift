@@ -50,9 +50,9 @@ struct GroupedAttention: Sendable {
         let values = keys + rows * keyWidth
         let mixed = space.attention.mixed.pointer
 
-        queryProjection(space.normed.pointer, count: rows, into: query, pool)
-        keyProjection(space.normed.pointer, count: rows, into: keys, pool)
-        valueProjection(space.normed.pointer, count: rows, into: values, pool)
+        queryProjection(space.input, count: rows, into: query, pool)
+        keyProjection(space.input, count: rows, into: keys, pool)
+        valueProjection(space.input, count: rows, into: values, pool)
 
         pool.run(rows) { row, _ in
             let cosines = space.cosines.pointer + row * pairs
@@ -83,6 +83,12 @@ struct GroupedAttention: Sendable {
                 valueOffset: keyWidth + head / group * headSize, valueSize: headSize, scale: scale,
                 scores: pool.scratch(of: worker), into: mixed + task * headSize)
         }
-        outputProjection(mixed, count: rows, into: space.output.pointer, pool)
+        if space.attention.mixedBlocks.isActive {
+            pool.run(rows) { row, _ in
+                space.attention.mixedBlocks.quantize(mixed + row * heads * headSize, row: row)
+            }
+        }
+        outputProjection(
+            space.attention.mixedBlocks.activations(mixed), count: rows, into: space.output.pointer, pool)
     }
 }

@@ -104,8 +104,15 @@ struct LatentAttention: Sendable {
 
         let context = space.attention.context.pointer
         let mixed = space.attention.mixed.pointer
+        let blocks = space.attention
+        for head in 0..<heads {
+            for row in 0..<rows { blocks.headRows[head * rows + row] = Int32(row * heads + head) }
+        }
+        if case .split(let keys, _) = expansion, keys.isInteger, blocks.plainBlocks.isActive {
+            pool.run(rows * heads) { task, _ in blocks.plainBlocks.quantize(queries + task * headSize, row: task) }
+        }
         pool.run(heads) { head, worker in
-            absorb(head, queries, count: rows, into: absorbed, pool.scratch(of: worker))
+            absorb(head, queries, space.attention, count: rows, into: absorbed, pool.scratch(of: worker))
         }
         pool.run(rows * heads) { task, worker in
             let row = task / heads
@@ -114,11 +121,16 @@ struct LatentAttention: Sendable {
                 query: absorbed + task * width, cache: segment.cache, layer: layer,
                 positions: batch.positions[row] + 1, keyOffset: 0, keySize: width, valueOffset: 0, valueSize: latent,
                 scale: scale, scores: pool.scratch(of: worker), into: context + task * latent)
+            blocks.contextBlocks.quantize(context + task * latent, row: task)
         }
         pool.run(heads) { head, worker in
-            expand(head, context, count: rows, into: mixed, pool.scratch(of: worker))
+            expand(head, context, space.attention, count: rows, into: mixed, pool.scratch(of: worker))
         }
-        outputProjection(mixed, count: rows, into: space.output.pointer, pool)
+        let mixedSize = heads * shape.valueHeadSize
+        if blocks.mixedBlocks.isActive {
+            pool.run(rows) { row, _ in blocks.mixedBlocks.quantize(mixed + row * mixedSize, row: row) }
+        }
+        outputProjection(blocks.mixedBlocks.activations(mixed), count: rows, into: space.output.pointer, pool)
     }
 
     /// Queries and new latents of all rows.
@@ -126,22 +138,23 @@ struct LatentAttention: Sendable {
         let queries = space.attention.query.pointer
         switch query {
         case .dense(let projection):
-            projection(space.normed.pointer, count: rows, into: queries, space.pool)
+            projection(space.input, count: rows, into: queries, space.pool)
         case .compressed(let down, let norm, let up):
             let compressed = space.attention.compressedQuery.pointer
-            down(space.normed.pointer, count: rows, into: compressed, space.pool)
+            down(space.input, count: rows, into: compressed, space.pool)
             for row in 0..<rows {
                 let q = compressed + row * down.outputs
                 wk_rms_norm(q, norm.pointer, shape.latentNormEpsilon, q, Int64(down.outputs))
+                space.attention.compressedBlocks.quantize(q, row: row)
             }
-            up(compressed, count: rows, into: queries, space.pool)
+            up(space.attention.compressedBlocks.activations(compressed), count: rows, into: queries, space.pool)
         }
-        compression(space.normed.pointer, count: rows, into: space.attention.keyValue.pointer, space.pool)
+        compression(space.input, count: rows, into: space.attention.keyValue.pointer, space.pool)
     }
 
     /// One head's plain query in the latent's space: absorbed[t, head, ..<latent].
     private func absorb(
-        _ head: Int, _ queries: UnsafePointer<Float>, count: Int, into absorbed: UnsafeMutablePointer<Float>,
+        _ head: Int, _ queries: UnsafePointer<Float>, _ space: AttentionSpace, count: Int, into absorbed: UnsafeMutablePointer<Float>,
         _ scratch: UnsafeMutablePointer<Float>
     ) {
         let headSize = shape.plainHeadSize + shape.ropeHeadSize
@@ -157,14 +170,14 @@ struct LatentAttention: Sendable {
         case .split(let keys, _):
             let first = head * shape.latentRank
             keys.multiply(
-                first..<first + shape.latentRank, x, stride: heads * headSize, count: count, into: y,
-                stride: heads * width, scratch)
+                first..<first + shape.latentRank, space.plainBlocks.activations(x), stride: heads * headSize,
+                tokenRows: space.headRows + head * count, count: count, into: y, stride: heads * width, scratch)
         }
     }
 
     /// One head's mixed latent as values: mixed[t, head].
     private func expand(
-        _ head: Int, _ context: UnsafePointer<Float>, count: Int, into mixed: UnsafeMutablePointer<Float>,
+        _ head: Int, _ context: UnsafePointer<Float>, _ space: AttentionSpace, count: Int, into mixed: UnsafeMutablePointer<Float>,
         _ scratch: UnsafeMutablePointer<Float>
     ) {
         let values: Linear
@@ -178,7 +191,8 @@ struct LatentAttention: Sendable {
             first = head * shape.valueHeadSize
         }
         values.multiply(
-            first..<first + shape.valueHeadSize, context + head * shape.latentRank, stride: heads * shape.latentRank,
-            count: count, into: mixed + head * shape.valueHeadSize, stride: heads * shape.valueHeadSize, scratch)
+            first..<first + shape.valueHeadSize, space.contextBlocks.activations(context + head * shape.latentRank),
+            stride: heads * shape.latentRank, tokenRows: space.headRows + head * count, count: count,
+            into: mixed + head * shape.valueHeadSize, stride: heads * shape.valueHeadSize, scratch)
     }
 }

@@ -6,6 +6,8 @@ import WaletTensor
 struct Linear: Sendable {
     let matrix: WeightMatrix
     let bias: FloatBuffer?
+    /// The kernels have an integer dot product for this packing.
+    let isInteger: Bool
 
     var inputs: Int { matrix.columns }
     var outputs: Int { matrix.rows }
@@ -15,15 +17,14 @@ struct Linear: Sendable {
     {
         matrix = try source.matrix(module, rows: outputs, columns: inputs)
         self.bias = bias ? try source.vector(module + ".bias", count: outputs) : nil
+        isInteger = withUnsafePointer(to: matrix.raw) { wk_q8_supports($0) }
     }
 
     /// y[t, r] = x[t] · W[r] + b[r], all rows in parallel.
     /// - Parameters:
     ///   - x: `[count, inputs]`
     ///   - y: `[count, outputs]`
-    func callAsFunction(
-        _ x: UnsafePointer<Float>, count: Int, into y: UnsafeMutablePointer<Float>, _ pool: ThreadPool
-    ) {
+    func callAsFunction(_ x: Activations, count: Int, into y: UnsafeMutablePointer<Float>, _ pool: ThreadPool) {
         let outputs = outputs
         let tile = RowTile(rows: outputs, threads: pool.threads)
         pool.run(tile.count) { task, worker in
@@ -35,15 +36,22 @@ struct Linear: Sendable {
     }
 
     /// Some rows of the product, on the calling worker: y[t, r - rows.lowerBound].
+    /// - Parameter tokenRows: which row of the blocks is row t of the floats; nil for row t itself.
     @inline(__always)
     func multiply(
-        _ rows: Range<Int>, _ x: UnsafePointer<Float>, stride xStride: Int, count: Int,
+        _ rows: Range<Int>, _ x: Activations, stride xStride: Int, tokenRows: UnsafePointer<Int32>? = nil, count: Int,
         into y: UnsafeMutablePointer<Float>, stride yStride: Int, _ scratch: UnsafeMutablePointer<Float>
     ) {
-        withUnsafePointer(to: matrix.raw) {
-            wk_matmul(
-                $0, Int64(rows.lowerBound), Int64(rows.upperBound), x, Int64(xStride), Int64(count), y, Int64(yStride),
-                scratch)
+        withUnsafePointer(to: matrix.raw) { matrix in
+            if isInteger, let blocks = x.blocks {
+                wk_q8_matmul(
+                    matrix, Int64(rows.lowerBound), Int64(rows.upperBound), blocks, tokenRows, Int64(count), y,
+                    Int64(yStride), scratch)
+            } else {
+                wk_matmul(
+                    matrix, Int64(rows.lowerBound), Int64(rows.upperBound), x.floats, Int64(xStride), Int64(count), y,
+                    Int64(yStride), scratch)
+            }
         }
         guard let bias else { return }
         for t in 0..<count { wk_add(bias.pointer + rows.lowerBound, y + t * yStride, Int64(rows.count)) }

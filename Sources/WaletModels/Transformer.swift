@@ -89,8 +89,9 @@ public final class Transformer: Sendable {
             wk_rms_norm(
                 space.x.pointer + row * hidden, norm.pointer, configuration.normEpsilon,
                 space.normed.pointer + index * hidden, Int64(hidden))
+            space.normedBlocks.quantize(space.normed.pointer + index * hidden, row: index)
         }
-        head(space.normed.pointer, count: rows.count, into: space.logits.pointer, space.pool)
+        head(Activations(floats: space.normed.pointer, blocks: nil), count: rows.count, into: space.logits.pointer, space.pool)
         return space.logits.pointer
     }
 
@@ -100,14 +101,16 @@ public final class Transformer: Sendable {
             wk_rms_norm(
                 space.x.pointer + row * hidden, weight.pointer, configuration.normEpsilon,
                 space.normed.pointer + row * hidden, Int64(hidden))
+            space.normedBlocks.quantize(space.normed.pointer + row * hidden, row: row)
         }
     }
 
     /// Each worker needs room for a few unpacked rows of the widest matrix, or for the scores of the longest sequence.
     private func prepareScratch(_ space: Workspace) {
         let positions = space.batch.segments.reduce(0) { max($0, $1.cache.count) }
+        let widest = Int64(configuration.widestInput)
         space.pool.reserve(
-            scratch: max(Int(wk_matmul_scratch(Int64(configuration.widestInput))), (positions + 1023) / 1024 * 1024))
+            scratch: max(Int(wk_matmul_scratch(widest)), Int(wk_q8_matmul_scratch(widest)), (positions + 1023) / 1024 * 1024))
     }
 }
 
