@@ -150,6 +150,132 @@ static void check_vectors(const char *set) {
     check(isnan(y[10]), set, "silu of NaN", 0);
 }
 
+// A matrix with random bytes and sane scales, at an odd address.
+typedef struct {
+    wk_matrix m;
+    uint8_t *data, *scales;
+} random_matrix;
+
+static uint32_t random_bits(void) {
+    static uint64_t state = 2;
+    state = state * 6364136223846793005ull + 1442695040888963407ull;
+    return (uint32_t)(state >> 32);
+}
+
+static void put_u16(uint8_t *p, uint32_t v) {
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+
+// F16: any sign, exponents around 2^-5; some are zero and some subnormal.
+static uint32_t random_f16(void) {
+    uint32_t bits = random_bits();
+    if (bits % 16 == 0) return 0;
+    if (bits % 16 == 1) return bits >> 8 & 0x83ff;
+    return (bits >> 8 & 0x83ff) | 10 << 10;
+}
+
+static random_matrix make_random(int32_t packing, int64_t rows, int64_t cols, int32_t scale_packing, int32_t group) {
+    int64_t values = wk_block_values(packing), bytes = wk_block_bytes(packing), row_bytes = cols / values * bytes;
+    int64_t groups = (cols + group - 1) / group;
+    random_matrix r = {.data = malloc((size_t)(rows * row_bytes + 1)), .scales = malloc((size_t)(rows * groups * 4 + 1))};
+    uint8_t *data = r.data + 1, *scales = r.scales + 1;
+    for (int64_t i = 0; i < rows * row_bytes; i++) data[i] = (uint8_t)random_bits();
+    for (int64_t b = 0; b < rows * row_bytes / bytes; b++) {
+        uint8_t *block = data + b * bytes;
+        switch (packing) {
+        case WK_Q4_1: case WK_Q5_1: case WK_Q4_K: case WK_Q5_K:
+            put_u16(block, random_f16());
+            put_u16(block + 2, random_f16());
+            break;
+        case WK_Q2_K:
+            put_u16(block + 80, random_f16());
+            put_u16(block + 82, random_f16());
+            break;
+        case WK_Q3_K: put_u16(block + 108, random_f16()); break;
+        case WK_Q6_K: put_u16(block + 208, random_f16()); break;
+        case WK_MXFP4: block[0] = (uint8_t)(random_bits() % 16 ? 118 + random_bits() % 8 : random_bits() % 3); break;
+        case WK_INT4: case WK_INT8: break;
+        default: put_u16(block, random_f16()); break;
+        }
+    }
+    for (int64_t i = 0; i < rows * groups; i++) {
+        float scale = random_bits() % 16 ? uniform() / 64 : random_bits() % 2 ? 0 : 0x1p-130f;
+        uint32_t bits;
+        memcpy(&bits, &scale, 4);
+        if (scale_packing == WK_F32) memcpy(scales + 4 * i, &scale, 4);
+        else put_u16(scales + 2 * i, scale_packing == WK_BF16 ? bits >> 16 : random_f16());
+    }
+    r.m = (wk_matrix){.packing = packing, .scale_packing = scale_packing, .rows = rows, .cols = cols, .data = data,
+                      .row_bytes = row_bytes, .scales = scales, .scale_stride = groups, .group_rows = 1,
+                      .group_cols = group};
+    return r;
+}
+
+static const int32_t q8_packings[] = {WK_Q4_0, WK_Q4_1, WK_Q5_0, WK_Q5_1, WK_Q8_0,   WK_Q2_K,  WK_Q3_K, WK_Q4_K,
+                                      WK_Q5_K, WK_Q6_K, WK_IQ4_NL, WK_IQ4_XS, WK_MXFP4, WK_INT4, WK_INT8};
+
+// The products with int8 activations of one matrix: bitwise those of the generic set, whatever the batch and the rows.
+static void check_q8(const wk_matrix *m, const char *set) {
+    enum { TOKENS = 20 };
+    static const int64_t counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 13, TOKENS};
+    const int64_t ranges[][2] = {{0, m->rows}, {0, 16}, {3, 17}, {7, 8}, {m->rows - 5, m->rows}};
+    int64_t row_bytes = wk_q8_row_bytes(m->cols);
+    float *x = floats(TOKENS * m->cols), *scratch = malloc((size_t)wk_q8_matmul_scratch(m->cols) * sizeof(float));
+    uint8_t *q8 = aligned_alloc(64, (size_t)(TOKENS * row_bytes)), *q8_of_set = aligned_alloc(64, (size_t)(TOKENS * row_bytes));
+    float *y = malloc(TOKENS * (size_t)m->rows * 4), *expected = malloc(TOKENS * (size_t)m->rows * 4);
+    memset(x, 0, 32 * sizeof(float));
+    x[33] = 1e-41f;
+    memset(q8, 0, (size_t)(TOKENS * row_bytes));
+    memset(q8_of_set, 0, (size_t)(TOKENS * row_bytes));
+    check(wk_q8_supports(m), set, "q8 support", m->packing);
+    wk_force_isa("generic");
+    wk_q8_quantize(x, m->cols, m->cols, TOKENS, q8);
+    wk_q8_matmul(m, 0, m->rows, q8, NULL, TOKENS, expected, m->rows, scratch);
+    wk_force_isa(set);
+    wk_q8_quantize(x, m->cols, m->cols, TOKENS, q8_of_set);
+    check(memcmp(q8, q8_of_set, (size_t)(TOKENS * row_bytes)) == 0, set, "q8 quantization", m->cols);
+    for (size_t k = 0; k < 2 * sizeof counts / sizeof *counts; k++) {
+        int64_t n = counts[k / 2];
+        int32_t token_rows[TOKENS];
+        for (int64_t t = 0; t < n; t++) token_rows[t] = (int32_t)(k % 2 ? (7 * t + 3) % TOKENS : t);
+        for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+            int64_t begin = ranges[i][0] < 0 ? 0 : ranges[i][0], end = ranges[i][1] > m->rows ? m->rows : ranges[i][1];
+            if (begin >= end) continue;
+            wk_q8_matmul(m, begin, end, q8, k % 2 ? token_rows : NULL, n, y, end - begin, scratch);
+            for (int64_t t = 0; t < n; t++) {
+                check(memcmp(y + t * (end - begin), expected + token_rows[t] * m->rows + begin,
+                             (size_t)(end - begin) * 4) == 0, set, "q8 product of packing", m->packing * 10000 + m->cols);
+            }
+        }
+    }
+    free(x), free(scratch), free(q8), free(q8_of_set), free(y), free(expected);
+}
+
+static void check_all_q8(const char *set) {
+    static const int64_t columns[] = {32, 64, 96, 128, 224, 256, 288, 1408, 7168};
+    for (int without = 0; without < 2; without++) {
+        wk_q8_use_dot_products(!without);
+        for (size_t p = 0; p < sizeof q8_packings / sizeof *q8_packings; p++) {
+            for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) {
+                int32_t packing = q8_packings[p];
+                int64_t cols = columns[c];
+                if (cols % wk_block_values(packing) != 0) continue;
+                int is_integer = packing == WK_INT4 || packing == WK_INT8;
+                for (int k = 0; k < (is_integer ? 12 : 1); k++) {
+                    static const int32_t groups[] = {32, 64, 128, 0};
+                    if (cols > 1408 && k != 2) continue;
+                    int32_t group = groups[k / 3] ? groups[k / 3] : (int32_t)cols;
+                    random_matrix r = make_random(packing, cols > 1408 ? 17 : 41, cols, k % 3, group);
+                    check_q8(&r.m, set);
+                    free(r.data), free(r.scales);
+                }
+            }
+        }
+    }
+    wk_q8_use_dot_products(true);
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: kernels_selftest FOLDER-OF-FIXTURES\n");
@@ -168,6 +294,7 @@ int main(int argc, char **argv) {
         if (folder) closedir(folder);
         check(count > 0, *set, "no fixtures", 0);
         check_vectors(*set);
+        check_all_q8(*set);
         printf("%s: %d fixtures, %d failures so far\n", *set, count, failures);
     }
     return failures != 0;

@@ -18,18 +18,18 @@ OP void q8_dot(const int tiles, const int tokens, const int bits, const int firs
     (void)tiles; // one
     const __m256i ones = _mm256_set1_epi16(1);
     const int step = bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
-    _Pragma("clang loop unroll(full)") for (int k = first; k < first + count; k += step) {
+    WK_UNROLL for (int k = first; k < first + count; k += step) {
         __m256i pairs[WK_Q8_TOKENS];
-        _Pragma("clang loop unroll(full)") for (int i = k; i < k + step && i < first + count; i++) {
+        WK_UNROLL for (int i = k; i < k + step && i < first + count; i++) {
             const __m256i weights = w[i], magnitudes = bits == 8 ? _mm256_abs_epi8(weights) : weights;
-            _Pragma("clang loop unroll(full)") for (int t = 0; t < tokens; t++) {
+            WK_UNROLL for (int t = 0; t < tokens; t++) {
                 __m256i values = w_set1_load(a[t] + offsets[i]);
                 if (bits == 8) values = _mm256_sign_epi8(values, weights);
                 __m256i products = _mm256_maddubs_epi16(magnitudes, values);
                 pairs[t] = i == k ? products : _mm256_add_epi16(pairs[t], products);
             }
         }
-        _Pragma("clang loop unroll(full)") for (int t = 0; t < tokens; t++) {
+        WK_UNROLL for (int t = 0; t < tokens; t++) {
             sums[t] = _mm256_add_epi32(sums[t], _mm256_madd_epi16(pairs[t], ones));
         }
     }

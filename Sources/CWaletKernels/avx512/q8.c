@@ -80,10 +80,10 @@ OP wk_words w_bytes_prepare(wk_words q) { return w_xor(q, w_set1(0x80808080)); }
 OP void q8_dot(const int tiles, const int tokens, const int bits, const int first, const int count, const wk_words *w,
                const uint8_t *const *a, const int64_t *offsets, wk_words *sums) {
     (void)bits;
-    _Pragma("clang loop unroll(full)") for (int k = first; k < first + count; k++) {
-        _Pragma("clang loop unroll(full)") for (int t = 0; t < tokens; t++) {
+    WK_UNROLL for (int k = first; k < first + count; k++) {
+        WK_UNROLL for (int t = 0; t < tokens; t++) {
             const wk_words values = w_set1_load(a[t] + offsets[k]);
-            _Pragma("clang loop unroll(full)") for (int i = 0; i < tiles; i++) {
+            WK_UNROLL for (int i = 0; i < tiles; i++) {
                 sums[i * tokens + t] = _mm512_dpbusd_epi32(sums[i * tokens + t], w[i * WK_Q8_TILE_VECTORS + k], values);
             }
         }

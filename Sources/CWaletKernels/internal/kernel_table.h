@@ -5,6 +5,12 @@
 #include "../include/walet_kernels.h"
 #include "numbers.h"
 
+#if defined(__clang__)
+#define WK_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define WK_UNROLL _Pragma("GCC unroll 17")
+#endif
+
 // Rows that are dequantized together; the scratch of wk_matmul holds as many.
 #define WK_SCRATCH_ROWS 8
 // Columns in a tile: a whole number of every packing's blocks. Tiles begin at multiples of it.

@@ -14,11 +14,6 @@
 // wherever row and token lie in a tile. That makes a result independent of the batch and of the row range.
 #include "kernel_table.h"
 
-#if defined(__clang__)
-#define WK_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define WK_UNROLL _Pragma("GCC unroll 8")
-#endif
 #define WK_INLINE static inline __attribute__((always_inline)) WK_TARGET
 
 // Tokens whose running sums are kept while the columns are walked tile by tile, so that a tile of weights stays in L1.

@@ -25,11 +25,6 @@
 #include "kernel_table.h"
 #include "q8_row.h"
 
-#if defined(__clang__)
-#define WK_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define WK_UNROLL _Pragma("GCC unroll 16")
-#endif
 #define WK_INLINE static inline __attribute__((always_inline, unused)) WK_TARGET
 
 // Whether the packing's blocks are of 256 columns, so that rows have no rest.
@@ -139,10 +134,9 @@ typedef struct q8_sink {
     const uint8_t *token; // the values that the weights face, block 0; NULL for a tile
     int64_t meta;         // from there to the meta
     wk_vec acc;
-    const uint8_t *ahead; // what to fetch as the group of blocks from ahead_block on is multiplied, and as much in
-    int64_t stream;       // three more places, so far apart; and
-    const uint8_t *scales_ahead;
-    int64_t ahead_block;
+    const uint8_t *ahead; // what to fetch as this group of blocks is multiplied,
+    int64_t stream;       // and as much in three more places, so far apart,
+    const uint8_t *scales_ahead; // and here
     wk_words *tile; // of block first_block
     int64_t first_block;
 } q8_sink;
@@ -150,33 +144,34 @@ typedef struct q8_sink {
 // What is to come of the matrix is fetched a tile of rows ahead, in four streams through the tile, each a quarter of it
 // from the next, rather than one in each row; and with every block a few lines: misses in a burst would hold up the
 // loads behind them. (Measured: 76% of the speed of reading with one stream in bursts, 84% with one, 92% with four.)
-WK_INLINE void fetch_ahead(const q8_kind kind, const uint8_t *ahead, int64_t stream, const int64_t k) {
-    const int64_t lines = (WK_LANES / 4 * kind.group_bytes + 63) / 64;
-    const int64_t begin = k * lines / 8, end = (k + 1) * lines / 8;
-    WK_UNROLL for (int64_t i = 0; i < end - begin; i++) {
-        WK_UNROLL for (int64_t j = 0; j < 4; j++) __builtin_prefetch(ahead + j * stream + 64 * (begin + i), 0, 3);
+WK_INLINE void fetch_ahead(const q8_kind kind, const uint8_t *ahead, int64_t stream, const int k) {
+    const int lines = (WK_LANES / 4 * kind.group_bytes + 63) / 64;
+    WK_UNROLL for (int i = 0; i < (lines + 7) / 8; i++) {
+        const int line = k * lines / 8 + i;
+        if (line >= (k + 1) * lines / 8) continue;
+        WK_UNROLL for (int j = 0; j < 4; j++) __builtin_prefetch(ahead + j * stream + 64 * line, 0, 3);
     }
 }
 
 // The orders in which the words of a block face the values.
 enum { IN_ORDER, NIBBLE_SEAM, BYTE_SEAM };
 
-WK_INLINE void emit(const int single, const q8_kind kind, q8_sink *sink, int64_t block, const int order,
+WK_INLINE void emit(const int single, const q8_kind kind, q8_sink *sink, int64_t block, const int k, const int order,
                     const wk_words *w, const wk_vec *scales) {
     if (single) {
         const int64_t meta = sink->meta, seam0 = meta + WK_Q8_SEAM(0), seam1 = meta + WK_Q8_SEAM(1);
         const int64_t orders[3][8] = {{0, 4, 8, 12, 16, 20, 24, 28},
                                       {seam0, 2, 6, 10, seam1, 18, 22, 26},
                                       {meta + WK_Q8_SEAM(2), 2, 6, 10, 14, 18, 22, 26}};
-        const uint8_t *a = sink->token + 32 * block;
-        fetch_ahead(kind, sink->ahead, sink->stream, block - sink->ahead_block);
+        const uint8_t *a = sink->token + 32 * (block + k);
+        fetch_ahead(kind, sink->ahead, sink->stream, k);
         wk_vec copy[1][6];
-        WK_UNROLL for (int k = 0; k < vectors_of(kind) - 8; k++) copy[0][k] = scales[k];
+        WK_UNROLL for (int i = 0; i < vectors_of(kind) - 8; i++) copy[0][i] = scales[i];
         multiply_block(1, 1, kind, w, (const wk_vec(*)[6])copy, &a, orders[order], meta, &sink->acc);
     } else {
-        wk_words *out = sink->tile + (block - sink->first_block) * vectors_of(kind);
-        WK_UNROLL for (int k = 0; k < 8; k++) w_store(out + k, w[k]);
-        WK_UNROLL for (int k = 0; k < vectors_of(kind) - 8; k++) f_store((float *)(out + 8 + k), scales[k]);
+        wk_words *out = sink->tile + (block + k - sink->first_block) * vectors_of(kind);
+        WK_UNROLL for (int i = 0; i < 8; i++) w_store(out + i, w[i]);
+        WK_UNROLL for (int i = 0; i < vectors_of(kind) - 8; i++) f_store((float *)(out + 8 + i), scales[i]);
     }
 }
 
@@ -205,21 +200,21 @@ WK_INLINE void load_words(const uint8_t *p, int64_t stride, const int room, cons
     }
 }
 
-WK_INLINE void emit_nibbles(const int single, const int32_t packing, q8_sink *sink, int64_t block, const int order,
+WK_INLINE void emit_nibbles(const int single, const int32_t packing, q8_sink *sink, int64_t block, const int k, const int order,
                             const wk_words q[4], const wk_vec *scales) {
     wk_words w[8];
-    WK_UNROLL for (int k = 0; k < 4; k++) {
-        w[k] = low_nibbles(q[k]);
-        w[4 + k] = high_nibbles(q[k]);
+    WK_UNROLL for (int i = 0; i < 4; i++) {
+        w[i] = low_nibbles(q[i]);
+        w[4 + i] = high_nibbles(q[i]);
     }
     if (packing == WK_IQ4_NL || packing == WK_IQ4_XS) {
-        WK_UNROLL for (int k = 0; k < 8; k++) w[k] = w_bytes_prepare(w_look_up(wk_iq4_values, w[k]));
+        WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_bytes_prepare(w_look_up(wk_iq4_values, w[i]));
     } else if (packing == WK_MXFP4) {
         // 16 plus the values
         static const int8_t values[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
-        WK_UNROLL for (int k = 0; k < 8; k++) w[k] = w_look_up(values, w[k]);
+        WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_look_up(values, w[i]);
     }
-    emit(single, kind_of(packing), sink, block, order, w, scales);
+    emit(single, kind_of(packing), sink, block, k, order, w, scales);
 }
 
 // Q4_0 and IQ4_NL: two blocks are 9 words, and the first block's bytes lie two off.
@@ -232,10 +227,10 @@ WK_INLINE void pair_q4_0(const int single, const int32_t packing, const int k, c
     WK_UNROLL for (int i = 0; i < 4; i++) w[i] = single && i > 0 ? b[i] : word_at(b, 2 + 4 * i);
     if (single) w[0] = w_join(b[4], b[0]);
     wk_vec scale = f_of_f16(b[0]);
-    emit_nibbles(single, packing, sink, block + k, single ? NIBBLE_SEAM : IN_ORDER, w, &scale);
+    emit_nibbles(single, packing, sink, block, k, single ? NIBBLE_SEAM : IN_ORDER, w, &scale);
     if (k + 1 >= count) return;
     scale = f_of_f16(w_shr(b[4], 16));
-    emit_nibbles(single, packing, sink, block + k + 1, IN_ORDER, b + 5, &scale);
+    emit_nibbles(single, packing, sink, block, k + 1, IN_ORDER, b + 5, &scale);
 }
 
 WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_t *p, int64_t stride, const int room, int count,
@@ -266,7 +261,7 @@ WK_INLINE void block_q4_1(const int single, const int k, const uint8_t *p, int64
     load_words(p, stride, room, 20, k, k + 1, q);
     const wk_words *b = q + 5 * k;
     wk_vec scales[2] = {f_of_f16(b[0]), f_of_f16(w_shr(b[0], 16))};
-    emit_nibbles(single, WK_Q4_1, sink, block + k, IN_ORDER, b + 1, scales);
+    emit_nibbles(single, WK_Q4_1, sink, block, k, IN_ORDER, b + 1, scales);
 }
 
 // Q5_0 and Q5_1: nibbles and a word of fifth bits.
@@ -284,7 +279,7 @@ WK_INLINE void block_q5(const int single, const int32_t packing, const int k, co
         w[i] = w_or(low_nibbles(nibbles), w_spread(w_shr(high, 4 * i)));
         w[4 + i] = w_or(high_nibbles(nibbles), w_spread(w_shr(high, 16 + 4 * i)));
     }
-    emit(single, kind_of(packing), sink, block + k, IN_ORDER, w, scales);
+    emit(single, kind_of(packing), sink, block, k, IN_ORDER, w, scales);
 }
 
 // Two blocks of Q8_0 are 17 words, and the first block's bytes lie two off.
@@ -298,11 +293,11 @@ WK_INLINE void pair_q8_0(const int single, const int k, const uint8_t *p, int64_
     WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_bytes_prepare(single && i > 0 ? b[i] : word_at(b, 2 + 4 * i));
     if (single) w[0] = w_bytes_prepare(w_join(b[8], b[0]));
     wk_vec scale = f_of_f16(b[0]);
-    emit(single, kind, sink, block + k, single ? BYTE_SEAM : IN_ORDER, w, &scale);
+    emit(single, kind, sink, block, k, single ? BYTE_SEAM : IN_ORDER, w, &scale);
     if (k + 1 >= count) return;
     scale = f_of_f16(w_shr(b[8], 16));
     WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_bytes_prepare(b[9 + i]);
-    emit(single, kind, sink, block + k + 1, IN_ORDER, w, &scale);
+    emit(single, kind, sink, block, k + 1, IN_ORDER, w, &scale);
 }
 
 WK_INLINE void unpack_q8_0(const int single, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
@@ -323,7 +318,7 @@ WK_INLINE void block_mxfp4(const int single, const int k, const uint8_t *p, int6
     wk_words e = byte_of(q[at / 4], at % 4), w[4];
     wk_vec scale = f_of_e8m0_half(e);
     WK_UNROLL for (int i = 0; i < 4; i++) w[i] = word_at(q, at + 1 + 4 * i);
-    emit_nibbles(single, WK_MXFP4, sink, block + k, IN_ORDER, w, &scale);
+    emit_nibbles(single, WK_MXFP4, sink, block, k, IN_ORDER, w, &scale);
 }
 
 // The scales and minima of sub-blocks 2p and 2p + 1 of Q4_K and Q5_K from the block's first four words.
@@ -369,7 +364,7 @@ WK_INLINE void unpack_q45_k(const int single, const int32_t packing, const uint8
                     w[k] = w_or(w[k], w_and(bit, w_set1(0x10101010)));
                 }
             }
-            emit(single, kind_of(packing), sink, block + j, IN_ORDER, w, scales);
+            emit(single, kind_of(packing), sink, block, j, IN_ORDER, w, scales);
         }
     }
 }
@@ -399,7 +394,7 @@ WK_INLINE void unpack_q6_k(const int single, const uint8_t *p, int64_t stride, i
             const int j = 4 * half + t;
             scales[0] = floats_of_signed_bytes(sc[j / 2], 2 * (j % 2));
             scales[1] = floats_of_signed_bytes(sc[j / 2], 2 * (j % 2) + 1);
-            emit(single, kind_of(WK_Q6_K), sink, block + j, IN_ORDER, w, scales);
+            emit(single, kind_of(WK_Q6_K), sink, block, j, IN_ORDER, w, scales);
         }
     }
 }
@@ -422,7 +417,7 @@ WK_INLINE void unpack_q2_k(const int single, const uint8_t *p, int64_t stride, i
                 scales[i] = f_of_words(w_and(both, w_set1(15)));
                 scales[3 + i] = f_of_words(w_shr(both, 4));
             }
-            emit(single, kind_of(WK_Q2_K), sink, block + j, IN_ORDER, w, scales);
+            emit(single, kind_of(WK_Q2_K), sink, block, j, IN_ORDER, w, scales);
         }
     }
 }
@@ -453,7 +448,7 @@ WK_INLINE void unpack_q3_k(const int single, const uint8_t *p, int64_t stride, i
                 wk_words bits = w_and(w_shr(byte_of(sc[2], s % 4), 2 * (s / 4)), w_set1(3));
                 scales[i] = f_of_words(w_add(w_or(low, w_shl(bits, 4)), w_set1((uint32_t)-32)));
             }
-            emit(single, kind_of(WK_Q3_K), sink, block + j, IN_ORDER, w, scales);
+            emit(single, kind_of(WK_Q3_K), sink, block, j, IN_ORDER, w, scales);
         }
     }
 }
@@ -471,7 +466,7 @@ WK_INLINE void unpack_iq4_xs(const int single, const uint8_t *p, int64_t stride,
         }
         wk_words scale = w_or(w_and(w_shr(low, 4 * k), w_set1(15)), w_shl(w_and(w_shr(high, 2 * k), w_set1(3)), 4));
         wk_vec scales = f_mul(d, f_of_words(w_add(scale, w_set1((uint32_t)-32))));
-        emit_nibbles(single, WK_IQ4_XS, sink, block + k, IN_ORDER, q + 2 + 4 * k, &scales);
+        emit_nibbles(single, WK_IQ4_XS, sink, block, k, IN_ORDER, q + 2 + 4 * k, &scales);
     });
 }
 
@@ -521,7 +516,7 @@ WK_INLINE void block_int4(const int single, const int k, const uint8_t *p, int64
     if (k >= count) return;
     wk_words q[4];
     w_load_rows(p + 16 * k, stride, q);
-    emit_nibbles(single, WK_INT4, sink, block + k, IN_ORDER, q, scales + k);
+    emit_nibbles(single, WK_INT4, sink, block, k, IN_ORDER, q, scales + k);
 }
 
 WK_INLINE void block_int8(const int single, const int k, const uint8_t *p, int64_t stride, int count,
@@ -531,7 +526,7 @@ WK_INLINE void block_int8(const int single, const int k, const uint8_t *p, int64
     w_load_rows(p + 32 * k, stride, w);
     w_load_rows(p + 32 * k + 16, stride, w + 4);
     WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_bytes_prepare(w_xor(w[i], w_set1(0x80808080)));
-    emit(single, kind_of(WK_INT8), sink, block + k, IN_ORDER, w, scales + k);
+    emit(single, kind_of(WK_INT8), sink, block, k, IN_ORDER, w, scales + k);
 }
 
 WK_INLINE void unpack_group(const int single, const int32_t packing, const wk_matrix *m, const uint8_t *scales_at,
@@ -578,7 +573,6 @@ WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_m
         scale_bytes = WK_LANES * 256 * width / m->group_cols;
     }
     for (; block + 8 <= end; block += 8, p += group_bytes) {
-        sink->ahead_block = block;
         if (single) {
             for (int64_t i = 0; i < scale_bytes; i += 64) __builtin_prefetch(sink->scales_ahead + i, 0, 3);
             sink->scales_ahead += scale_bytes;
@@ -588,7 +582,6 @@ WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_m
     }
     if (is_of_256(packing)) return;
     if (block + 4 <= end) {
-        sink->ahead_block = block;
         unpack_group(single, packing, m, scales_at, p, m->row_bytes, 4, 4, block, sink);
         sink->ahead += WK_LANES / 8 * group_bytes;
         block += 4;
@@ -601,7 +594,6 @@ WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_m
             memcpy(copy + 288 * i, p + i * m->row_bytes, rest);
             memset(copy + 288 * i + rest, 0, (size_t)group_bytes - rest);
         }
-        sink->ahead_block = block;
         unpack_group(single, packing, m, scales_at, copy, 288, 8, (int)(end - block), block, sink);
     }
 }

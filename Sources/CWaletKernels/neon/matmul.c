@@ -1,6 +1,7 @@
 // Matrix products with NEON, and its row of the table.
 #if defined(__aarch64__)
 #include "neon.h"
+#include "neon_q8.h"
 
 typedef bool (*single_token_fn)(const wk_matrix *m, int64_t r, const float *x, wk_vec *sums);
 static inline single_token_fn single_token(const wk_matrix *m) {
@@ -43,8 +44,8 @@ const wk_kernels wk_kernels_neon = {
         },
     .matmul = matmul,
     .matmul_transposed = matmul_transposed,
-    .q8_quantize = wk_generic_q8_quantize,
-    .q8_matmul = wk_generic_q8_matmul,
+    .q8_quantize = wk_neon_q8_quantize,
+    .q8_matmul = wk_neon_q8_matmul,
     .dot = dot,
     .axpy = axpy,
     .add = add,
