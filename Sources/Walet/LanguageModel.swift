@@ -36,6 +36,7 @@ public final class LanguageModel: Sendable {
     ///   - name: a folder of safetensors, a `.gguf` file, or the name of a stored model.
     ///   - threads: workers; nil for the physical cores.
     ///   - contextLength: tokens of prompt and answer together, at most; nil for the model's own.
+    ///   - precision: `exact` computes in fp32; `fast` in integers where the packing has integer products.
     /// - Throws: ``LanguageModelError``, ``FormatError``, or what is wrong with tokenizer or template.
     public static func load(_ name: String, threads: Int? = nil, contextLength: Int? = nil) async throws
         -> LanguageModel
@@ -44,21 +45,20 @@ public final class LanguageModel: Sendable {
         return try LanguageModel(name: name, files: files, threads: threads, contextLength: contextLength)
     }
 
-    convenience init(name: String, files: ModelFolder, threads: Int?, contextLength: Int?) throws {
-        let transformer = try Transformer(files.configuration, from: try files.weights())
-        try self.init(name: name, files: files, transformer, threads: threads, contextLength: contextLength)
-    }
-
     /// A model of made-up weights in the shape of a configuration, for measuring speed.
     /// - Parameter name: a `config.json`, or a folder with one.
-    public static func withRandomWeights(_ name: String, threads: Int? = nil) throws -> LanguageModel {
+    public static func withRandomWeights(
+        _ name: String, threads: Int? = nil, precision: Precision = .exact
+    ) throws -> LanguageModel {
         let files = try ModelFolder(try locate(name))
         let transformer = try Transformer(files.configuration, from: RandomWeights(files.configuration))
-        return try LanguageModel(name: name, files: files, transformer, threads: threads, contextLength: nil)
+        return try LanguageModel(
+            name: name, files: files, transformer, threads: threads, contextLength: nil, precision: precision)
     }
 
     private init(
-        name: String, files: ModelFolder, _ transformer: Transformer, threads: Int?, contextLength: Int?
+        name: String, files: ModelFolder, _ transformer: Transformer, threads: Int?, contextLength: Int?,
+        precision: Precision
     ) throws {
         self.name = name
         configuration = files.configuration
@@ -85,7 +85,7 @@ public final class LanguageModel: Sendable {
                 minP: recommended.minP ?? 0, repetitionPenalty: recommended.repetitionPenalty ?? 1)
         }
         defaultOptions = options
-        engine = Engine(transformer, threads: threads, contextLength: contextLength)
+        engine = Engine(transformer, threads: threads, contextLength: contextLength, precision: precision)
     }
 
     /// Where a model of this name lies: a path, or else the name of a stored model.

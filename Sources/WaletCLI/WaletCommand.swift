@@ -50,10 +50,8 @@ struct ModelArguments: ParsableArguments {
     @Option(help: "Worker threads; by default the physical cores.")
     var threads: Int?
 
-    @Option(help: "Arithmetic: 'exact' unpacks the weights to fp32 and keeps activations in fp32.")
+    @Option(help: "Arithmetic: 'exact' is fp32; 'fast' quantizes activations to int8 where the packing allows it.")
     var precision: Precision = .exact
-
-    enum Precision: String, ExpressibleByArgument, CaseIterable { case exact }
 
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {
@@ -62,6 +60,8 @@ struct ModelArguments: ParsableArguments {
     }
 
     func load(contextLength: Int? = nil) async throws -> LanguageModel {
-        try await LanguageModel.load(model, threads: threads, contextLength: contextLength)
+        try await LanguageModel.load(model, threads: threads, contextLength: contextLength, precision: precision)
     }
 }
+
+extension Precision: ExpressibleByArgument {}

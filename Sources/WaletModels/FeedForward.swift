@@ -109,7 +109,8 @@ struct GatedFeedForward: Sendable {
     ///   - inner, up: `[count, width]`
     @inline(__always)
     func activate(
-        _ rows: Range<Int>, _ x: Activations, tokenRows: UnsafePointer<Int32>? = nil, count: Int, into inner: UnsafeMutablePointer<Float>,
+        _ rows: Range<Int>, _ x: Activations, tokenRows: UnsafePointer<Int32>? = nil, count: Int,
+        into inner: UnsafeMutablePointer<Float>,
         up upper: UnsafeMutablePointer<Float>, _ scratch: UnsafeMutablePointer<Float>
     ) {
         let width = gate.outputs
@@ -203,7 +204,8 @@ struct SparseFeedForward: Sendable {
             let expert = Int(space.active[index])
             let first = Int(space.firstSlot[expert])
             let count = Int(space.firstSlot[expert + 1]) - first
-            let inputs = Activations(floats: space.gathered.pointer + first * hidden, blocks: takesBlocks ? x.blocks : nil)
+            let inputs = Activations(
+                floats: space.gathered.pointer + first * hidden, blocks: takesBlocks ? x.blocks : nil)
             experts[expert].activate(
                 upper.rows(part), inputs, tokenRows: space.tokenOfSlot + first, count: count,
                 into: space.gate.pointer + first * width, up: space.up.pointer + first * width,

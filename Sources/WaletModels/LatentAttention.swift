@@ -154,7 +154,8 @@ struct LatentAttention: Sendable {
 
     /// One head's plain query in the latent's space: absorbed[t, head, ..<latent].
     private func absorb(
-        _ head: Int, _ queries: UnsafePointer<Float>, _ space: AttentionSpace, count: Int, into absorbed: UnsafeMutablePointer<Float>,
+        _ head: Int, _ queries: UnsafePointer<Float>, _ space: AttentionSpace, count: Int,
+        into absorbed: UnsafeMutablePointer<Float>,
         _ scratch: UnsafeMutablePointer<Float>
     ) {
         let headSize = shape.plainHeadSize + shape.ropeHeadSize
@@ -177,7 +178,8 @@ struct LatentAttention: Sendable {
 
     /// One head's mixed latent as values: mixed[t, head].
     private func expand(
-        _ head: Int, _ context: UnsafePointer<Float>, _ space: AttentionSpace, count: Int, into mixed: UnsafeMutablePointer<Float>,
+        _ head: Int, _ context: UnsafePointer<Float>, _ space: AttentionSpace, count: Int,
+        into mixed: UnsafeMutablePointer<Float>,
         _ scratch: UnsafeMutablePointer<Float>
     ) {
         let values: Linear

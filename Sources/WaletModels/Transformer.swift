@@ -89,9 +89,11 @@ public final class Transformer: Sendable {
             wk_rms_norm(
                 space.x.pointer + row * hidden, norm.pointer, configuration.normEpsilon,
                 space.normed.pointer + index * hidden, Int64(hidden))
-            space.normedBlocks.quantize(space.normed.pointer + index * hidden, row: index)
         }
-        head(Activations(floats: space.normed.pointer, blocks: nil), count: rows.count, into: space.logits.pointer, space.pool)
+        // In fp32 whatever the precision: what is rounded here goes straight into the probabilities.
+        head(
+            Activations(floats: space.normed.pointer, blocks: nil), count: rows.count, into: space.logits.pointer,
+            space.pool)
         return space.logits.pointer
     }
 
@@ -110,7 +112,8 @@ public final class Transformer: Sendable {
         let positions = space.batch.segments.reduce(0) { max($0, $1.cache.count) }
         let widest = Int64(configuration.widestInput)
         space.pool.reserve(
-            scratch: max(Int(wk_matmul_scratch(widest)), Int(wk_q8_matmul_scratch(widest)), (positions + 1023) / 1024 * 1024))
+            scratch: max(
+                Int(wk_matmul_scratch(widest)), Int(wk_q8_matmul_scratch(widest)), (positions + 1023) / 1024 * 1024))
     }
 }
 

@@ -25,7 +25,13 @@
 #include "kernel_table.h"
 #include "q8_row.h"
 
+// Only an optimising build leaves out the branches that a constant argument rules out: without, inlining everything
+// would take the compiler minutes and gigabytes.
+#ifdef __OPTIMIZE__
 #define WK_INLINE static inline __attribute__((always_inline, unused)) WK_TARGET
+#else
+#define WK_INLINE static inline __attribute__((unused)) WK_TARGET
+#endif
 
 // Whether the packing's blocks are of 256 columns, so that rows have no rest.
 WK_INLINE bool is_of_256(const int32_t packing) {
