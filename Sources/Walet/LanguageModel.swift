@@ -38,11 +38,13 @@ public final class LanguageModel: Sendable {
     ///   - contextLength: tokens of prompt and answer together, at most; nil for the model's own.
     ///   - precision: `exact` computes in fp32; `fast` in integers where the packing has integer products.
     /// - Throws: ``LanguageModelError``, ``FormatError``, or what is wrong with tokenizer or template.
-    public static func load(_ name: String, threads: Int? = nil, contextLength: Int? = nil) async throws
-        -> LanguageModel
-    {
+    public static func load(
+        _ name: String, threads: Int? = nil, contextLength: Int? = nil, precision: Precision = .exact
+    ) async throws -> LanguageModel {
         let files = try ModelFolder(try locate(name))
-        return try LanguageModel(name: name, files: files, threads: threads, contextLength: contextLength)
+        let transformer = try Transformer(files.configuration, from: try files.weights())
+        return try LanguageModel(
+            name: name, files: files, transformer, threads: threads, contextLength: contextLength, precision: precision)
     }
 
     /// A model of made-up weights in the shape of a configuration, for measuring speed.
