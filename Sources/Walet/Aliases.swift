@@ -4,11 +4,9 @@ import WaletEngine
 import WaletFormats
 import WaletHub
 import WaletJSON
-import WaletModels
 import WaletText
 
 public typealias Configuration = WaletFormats.Configuration
-public typealias Precision = WaletModels.Precision
 public typealias FormatError = WaletFormats.FormatError
 public typealias SamplingParameters = WaletEngine.SamplingParameters
 public typealias EngineError = WaletEngine.EngineError

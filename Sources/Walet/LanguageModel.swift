@@ -36,31 +36,29 @@ public final class LanguageModel: Sendable {
     ///   - name: a folder of safetensors, a `.gguf` file, or the name of a stored model.
     ///   - threads: workers; nil for the physical cores.
     ///   - contextLength: tokens of prompt and answer together, at most; nil for the model's own.
-    ///   - precision: `exact` computes in fp32; `fast` in integers where the packing has integer products.
     /// - Throws: ``LanguageModelError``, ``FormatError``, or what is wrong with tokenizer or template.
     public static func load(
-        _ name: String, threads: Int? = nil, contextLength: Int? = nil, precision: Precision = .exact
+        _ name: String, threads: Int? = nil, contextLength: Int? = nil
     ) async throws -> LanguageModel {
         let files = try ModelFolder(try locate(name))
         let transformer = try Transformer(files.configuration, from: try files.weights())
         return try LanguageModel(
-            name: name, files: files, transformer, threads: threads, contextLength: contextLength, precision: precision)
+            name: name, files: files, transformer, threads: threads, contextLength: contextLength)
     }
 
     /// A model of made-up weights in the shape of a configuration, for measuring speed.
     /// - Parameter name: a `config.json`, or a folder with one.
     public static func withRandomWeights(
-        _ name: String, threads: Int? = nil, precision: Precision = .exact
+        _ name: String, threads: Int? = nil
     ) throws -> LanguageModel {
         let files = try ModelFolder(try locate(name))
         let transformer = try Transformer(files.configuration, from: RandomWeights(files.configuration))
         return try LanguageModel(
-            name: name, files: files, transformer, threads: threads, contextLength: nil, precision: precision)
+            name: name, files: files, transformer, threads: threads, contextLength: nil)
     }
 
     private init(
-        name: String, files: ModelFolder, _ transformer: Transformer, threads: Int?, contextLength: Int?,
-        precision: Precision
+        name: String, files: ModelFolder, _ transformer: Transformer, threads: Int?, contextLength: Int?
     ) throws {
         self.name = name
         configuration = files.configuration
@@ -87,7 +85,7 @@ public final class LanguageModel: Sendable {
                 minP: recommended.minP ?? 0, repetitionPenalty: recommended.repetitionPenalty ?? 1)
         }
         defaultOptions = options
-        engine = Engine(transformer, threads: threads, contextLength: contextLength, precision: precision)
+        engine = Engine(transformer, threads: threads, contextLength: contextLength)
     }
 
     /// Where a model of this name lies: a path, or else the name of a stored model.

@@ -19,7 +19,7 @@ struct BenchCommand: AsyncParsableCommand {
         let model =
             randomWeights
             ? try LanguageModel.withRandomWeights(
-                arguments.model, threads: arguments.threads, precision: arguments.precision)
+                arguments.model, threads: arguments.threads)
             : try await arguments.load()
         let load = (ContinuousClock.now - start) / .seconds(1)
         let result = try await model.benchmark(prompt: prompt, generate: generate, batch: batch)
@@ -32,7 +32,7 @@ struct BenchCommand: AsyncParsableCommand {
                 "decode_tokens_per_second": .double(result.decodeRate), "bytes_per_token": .int(result.bytesPerToken),
                 "read_gb_per_second": .double(speed), "peak_resident_bytes": .int(peak), "load_seconds": .double(load),
                 "kv_bytes": .int(result.cacheBytes), "threads": .int(model.threads),
-                "instruction_set": .string(model.instructionSet), "precision": .string(arguments.precision.rawValue),
+                "instruction_set": .string(model.instructionSet),
             ]
             Terminal.output(object.text() + "\n")
         } else {

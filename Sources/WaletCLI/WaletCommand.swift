@@ -50,8 +50,10 @@ struct ModelArguments: ParsableArguments {
     @Option(help: "Worker threads; by default the physical cores.")
     var threads: Int?
 
-    @Option(help: "Arithmetic: 'exact' is fp32; 'fast' quantizes activations to int8 where the packing allows it.")
+    @Option(help: "Arithmetic: 'exact' unpacks the weights to fp32 and keeps activations in fp32.")
     var precision: Precision = .exact
+
+    enum Precision: String, ExpressibleByArgument, CaseIterable { case exact }
 
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {
@@ -60,8 +62,6 @@ struct ModelArguments: ParsableArguments {
     }
 
     func load(contextLength: Int? = nil) async throws -> LanguageModel {
-        try await LanguageModel.load(model, threads: threads, contextLength: contextLength, precision: precision)
+        try await LanguageModel.load(model, threads: threads, contextLength: contextLength)
     }
 }
-
-extension Precision: ExpressibleByArgument {}
