@@ -74,20 +74,18 @@ enum Terminal {
 
 /// Memory of this process.
 enum ProcessMemory {
-    #if os(Linux)
-        private static let wholeProcess = RUSAGE_SELF.rawValue
-    #else
-        private static let wholeProcess = RUSAGE_SELF
-    #endif
-
     /// The most that was resident so far, mapped files included, in bytes.
     static var peakResidentBytes: Int {
-        var usage = rusage()
-        guard getrusage(Self.wholeProcess, &usage) == 0 else { return 0 }
         #if os(Linux)
-            return usage.ru_maxrss * 1024
+            // Not getrusage: its figure survives exec, so that a large parent would count.
+            guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8),
+                let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
+                let kilobytes = Int(line.split(whereSeparator: { $0 == " " || $0 == "\t" })[1])
+            else { return 0 }
+            return kilobytes * 1024
         #else
-            return usage.ru_maxrss
+            var usage = rusage()
+            return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : 0
         #endif
     }
 }
