@@ -111,7 +111,11 @@ def main():
     arguments = parser.parse_args()
     make_venv()
     for name in [arguments.only] if arguments.only else PEERS:
-        build(name, arguments.jobs)
+        try:
+            build(name, arguments.jobs)
+        except subprocess.CalledProcessError as error:
+            sys.exit(f"setup_peers.py: {name}: '{pathlib.Path(error.cmd[0]).name}' ended with status {error.returncode}; "
+                     "its output is above")
         print(WORK / "peers" / name / "build" / "bin")
 
 
