@@ -11,6 +11,7 @@ class Contestant:
     value: str  # what to take from its output: a key of Walet's JSON, or "llama-bench", "batched", "memory"
     model: str | None = None  # whose file is brought into the page cache first
     x: float | None = None  # the size, in a sweep
+    reads_cache: bool = False  # the context is so long that a step's bytes are weights and cache
 
 
 @dataclass
@@ -38,7 +39,7 @@ def walet(model, *, prompt, generate, threads, value="decode_tokens_per_second",
     command = ["walet", "bench", "{%s}" % model, "--prompt", prompt, "--generate", generate, "--threads", threads]
     command += ["--batch", batch] if batch > 1 else []
     command += ["--precision", precision] if precision else []
-    return Contestant(name, [*command, "--json"], value, model, x)
+    return Contestant(name, [*command, "--json"], value, model, x, reads_cache=batch == 1 and prompt >= 1000)
 
 
 def llama(model, *, prompt=0, generate=0, depth=0, threads, repack=True, name=None, x=None):

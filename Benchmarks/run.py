@@ -213,6 +213,8 @@ class Bench:
             if done.returncode:
                 raise ValueError(f"exit status {done.returncode}: {complaint(done.stderr)}")
             record.update(parse(contestant.value, done.stdout, done.stderr))
+            if contestant.reads_cache:
+                record["bytes_per_token"] += record["walet"].get("kv_bytes", 0)
         except subprocess.TimeoutExpired:
             record["error"] = f"took longer than {self.arguments.timeout} s"
         except (ValueError, KeyError, OSError) as error:
@@ -316,7 +318,7 @@ def notes_of(row, rounds, bench):
     first = walet[0]
     model = next((c.model for c in row.contestants if c.name == first["name"]), None)
     note = bench.note(model) if model else {}
-    stated, counted = first["bytes_per_token"], note.get("bytes_read_per_token")
+    stated, counted = first["walet"]["bytes_per_token"], note.get("bytes_read_per_token")
     if counted and abs(stated / counted - 1) > 0.01:
         notes.append(f"Walet says {stated / 1e6:,.0f} MB are read a token, the model's writer counts {counted / 1e6:,.0f} MB.")
     peak = max(r["walet"]["peak_resident_bytes"] for r in walet)
