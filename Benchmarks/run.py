@@ -126,8 +126,11 @@ class Bench:
         contestants = [c for row in rows for c in row.contestants]
         setup_peers.make_venv()
         for peer in setup_peers.PEERS:
-            if any(c.command[0].startswith(peer + "/") for c in contestants):
-                setup_peers.build(peer, self.arguments.jobs)
+            if not self.arguments.no_peers and any(c.command[0].startswith(peer + "/") for c in contestants):
+                try:
+                    setup_peers.build(peer, self.arguments.jobs)
+                except (subprocess.CalledProcessError, OSError) as error:
+                    say(f"run.py: {peer} did not build, its columns stay empty: {error}")
         source, program = HERE / "memory_speed.c", self.programs["memory_speed"]
         if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
             program.parent.mkdir(parents=True, exist_ok=True)
@@ -200,10 +203,13 @@ class Bench:
                     pass
 
     def measure(self, contestant):
-        if contestant.model:
-            self.warm(contestant.model)
         command = self.fill(contestant.command)
         record = {"name": contestant.name, "command": self.shown(contestant.command)}
+        peer = contestant.command[0].partition("/")[0]
+        if peer in setup_peers.PEERS and (self.arguments.no_peers or not pathlib.Path(command[0]).exists()):
+            return record | {"error": f"{peer} is {'left out' if self.arguments.no_peers else 'not built'}", "seconds": 0}
+        if contestant.model:
+            self.warm(contestant.model)
         if contestant.x is not None:
             record["x"] = contestant.x
         watch = Watch()
@@ -386,6 +392,7 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="parallel compilations of the peers")
+    parser.add_argument("--no-peers", action="store_true", help="measure Walet and memory alone, build no peer")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds for one measurement")
     parser.add_argument("--walet", default=str(ROOT / ".build" / "release" / "walet"), help="the program to measure")
     parser.add_argument("--output", type=pathlib.Path, help="folder of performance.md and .png")
