@@ -15,6 +15,7 @@ struct ShowCommand: AsyncParsableCommand {
     @Flag(help: "One JSON object.") var json = false
 
     func run() async throws {
+        try await Puller.pullIfNamed(model)
         let description = try ModelDescription.read(model)
         if json {
             Terminal.output(description.json(tensors: tensors).text(.pretty) + "\n")

@@ -67,19 +67,12 @@ struct PullCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let hub = try Hub(offline: offline)
-        let bars = Mutex(ProgressBars(width: Self.width, isTerminal: Terminal.errorIsTerminal))
-        let start = ContinuousClock.now
         let (repository, revision, include, exclude) = (repository, revision, include, exclude)
-        let (name, parallel) = (name, parallel)
-        let stored = try await Interrupt.cancelling {
+        let (name, parallel, offline) = (name, parallel, offline)
+        let stored = try await Puller.pull(offline: offline) { hub, progress in
             try await hub.pull(
                 repository, revision: revision, include: include, exclude: exclude, named: name, into: ModelStore(),
-                maximumParallel: parallel
-            ) { event in
-                let seconds = (ContinuousClock.now - start) / .seconds(1)
-                if let text = bars.withLock({ $0.draw(event, at: seconds) }) { Terminal.progress(text) }
-            }
+                maximumParallel: parallel, progress: progress)
         }
         if json {
             let object: JSONValue = [
@@ -90,6 +83,33 @@ struct PullCommand: AsyncParsableCommand {
         } else {
             Terminal.output("\(stored.name)\t\(Terminal.bytes(stored.bytes))\t\(stored.folder.path)\n")
         }
+    }
+}
+
+/// Fetches a model, with bars on standard error, until it is here or Ctrl-C.
+enum Puller {
+    static func pull(
+        offline: Bool = false,
+        _ body: @escaping @Sendable (Hub, @escaping @Sendable (PullEvent) -> Void) async throws -> StoredModel
+    ) async throws -> StoredModel {
+        let hub = try Hub(offline: offline)
+        let bars = Mutex(ProgressBars(width: width, isTerminal: Terminal.errorIsTerminal))
+        let start = ContinuousClock.now
+        return try await Interrupt.cancelling {
+            try await body(hub) { event in
+                let seconds = (ContinuousClock.now - start) / .seconds(1)
+                if let text = bars.withLock({ $0.draw(event, at: seconds) }) { Terminal.progress(text) }
+            }
+        }
+    }
+
+    /// Fetches a model that is named as on a hub, `owner/name`, and is neither a path nor stored.
+    static func pullIfNamed(_ model: String) async throws {
+        let parts = model.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && !$0.hasPrefix(".") && !$0.hasPrefix("~") }),
+            !FileManager.default.fileExists(atPath: model), try ModelStore().resolve(model) == nil
+        else { return }
+        _ = try await pull { hub, progress in try await hub.pull(model, into: ModelStore(), progress: progress) }
     }
 
     private static var width: Int {

@@ -81,6 +81,7 @@ struct TokenizeCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        try await Puller.pullIfNamed(model)
         let vocabulary = try await LanguageModel.Vocabulary.load(model)
         let ids: [Int]
         if let decode {
@@ -121,6 +122,7 @@ struct TemplateCommand: AsyncParsableCommand {
     @Flag(help: "Do not begin the assistant's turn.") var noGenerationPrompt = false
 
     func run() async throws {
+        try await Puller.pullIfNamed(model)
         let vocabulary = try await LanguageModel.Vocabulary.load(model)
         var list = try InputFile.json(messages)
         var toolList = try tools.map { try InputFile.json($0) }

@@ -9,7 +9,8 @@ struct WaletCommand: AsyncParsableCommand {
         commandName: "walet",
         abstract: "Runs sparse mixture-of-experts reasoning models on hardware you own.",
         discussion: """
-            MODEL is a folder of safetensors, a .gguf file, or a name that `walet list` shows.
+            MODEL is a folder of safetensors, a .gguf file, a name that `walet list` shows, or OWNER/NAME on a hub, which is
+            pulled first.
             Data goes to standard output, progress and logs to standard error.
             Exit codes: 0 done, 1 failed, 2 wrong usage.
             """,
@@ -62,6 +63,7 @@ struct ModelArguments: ParsableArguments {
     }
 
     func load(contextLength: Int? = nil) async throws -> LanguageModel {
-        try await LanguageModel.load(model, threads: threads, contextLength: contextLength)
+        try await Puller.pullIfNamed(model)
+        return try await LanguageModel.load(model, threads: threads, contextLength: contextLength)
     }
 }

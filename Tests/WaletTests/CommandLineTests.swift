@@ -192,6 +192,15 @@ import Walet
         #expect(try await walet("list", "--json", environment: environment).json?["models"] == [])
     }
 
+    @Test func aNameAsOnAHubIsPulledFirstUnlessOffline() async throws {
+        let environment = ["WALET_OFFLINE": "1", "WALET_MODELS": "/nonexistent", "HF_ENDPOINT": "http://127.0.0.1:9"]
+        for command in ["show", "bench"] {
+            let outcome = try await walet(command, "owner/name", environment: environment)
+            #expect(outcome.code == 1)
+            #expect(outcome.errors.contains("WALET_OFFLINE"))
+        }
+    }
+
     @Test func pullRefusesToConnectWhenOffline() async throws {
         let outcome = try await walet(
             "pull", "owner/name", environment: ["WALET_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"])
