@@ -25,6 +25,8 @@
 #include "kernel_table.h"
 #include "q8_row.h"
 
+#ifdef __OPTIMIZE__
+
 #define WK_INLINE static inline __attribute__((always_inline, unused)) WK_TARGET
 
 // Whether the packing's blocks are of 256 columns, so that rows have no rest.
@@ -560,7 +562,7 @@ WK_INLINE void unpack_group(const int single, const int32_t packing, const wk_ma
     }
 }
 
-// Blocks block..<end of WK_LANES rows from row r on, 8 at a time, then 4; the last three and fewer are copied to where 8
+// Blocks block..<end of WK_LANES rows from row r on, 8 at a time, and for one token then 4. The rest is copied to where 8
 // may be read.
 WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_matrix *m, int64_t r, int64_t block,
                              int64_t end, q8_sink *sink) {
@@ -581,7 +583,7 @@ WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_m
         sink->ahead += WK_LANES / 4 * group_bytes;
     }
     if (is_of_256(packing)) return;
-    if (block + 4 <= end) {
+    if (single && block + 4 <= end) {
         unpack_group(single, packing, m, scales_at, p, m->row_bytes, 4, 4, block, sink);
         sink->ahead += WK_LANES / 8 * group_bytes;
         block += 4;
@@ -646,9 +648,13 @@ WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind k
     FOR_TOKENS FOR_TILES f_store(acc + (t * WK_Q8_TILES + i) * WK_LANES, sums[i * tokens + t]);
 }
 
+// Blocks block..<end of WK_LANES rows from row r on into a tile.
+typedef void (*q8_unpack_fn)(const wk_matrix *m, int64_t r, int64_t block, int64_t end, wk_words *tile);
+
 // `tiles` tiles of rows from row r on times `count` tokens, and the results of all but the first `skip` rows to y.
-WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const wk_matrix *m, int64_t r, int64_t skip,
-                             const uint8_t *const *rows, int64_t count, float *y, int64_t y_stride, float *scratch) {
+WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const q8_unpack_fn unpack, const wk_matrix *m,
+                             int64_t r, int64_t skip, const uint8_t *const *rows, int64_t count, float *y,
+                             int64_t y_stride, float *scratch) {
     const q8_kind kind = kind_of(packing);
     const int64_t blocks = m->cols / 32, meta = wk_q8_metas(m->cols);
     const int64_t values = kind.deinterleaved ? wk_q8_deinterleaved(m->cols) : 0;
@@ -657,10 +663,7 @@ WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const wk_ma
     memset(acc, 0, (size_t)(count * WK_Q8_TILES * WK_LANES) * sizeof(float));
     for (int64_t b = 0; b < blocks; b += WK_Q8_CHUNK_BLOCKS) {
         const int64_t end = blocks - b < WK_Q8_CHUNK_BLOCKS ? blocks : b + WK_Q8_CHUNK_BLOCKS;
-        for (int i = 0; i < tiles; i++) {
-            q8_sink sink = {.ahead = m->data, .tile = w + i * WK_Q8_TILE_VECTORS, .first_block = b};
-            unpack_blocks(0, packing, m, r + i * WK_LANES, b, end, &sink);
-        }
+        for (int i = 0; i < tiles; i++) unpack(m, r + i * WK_LANES, b, end, w + i * WK_Q8_TILE_VECTORS);
         int64_t t = 0;
 #define MULTIPLY(tokens)                                                                                               \
     (multiply_tiles(tiles, tokens, kind, w, end - b, rows + t, values + 32 * b, meta - values,                         \
@@ -681,9 +684,9 @@ WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const wk_ma
 }
 
 // Many tokens: as many at a time as stay in the L2 cache while all rows of the range go by.
-WK_INLINE void multiply_many(const int32_t packing, const wk_matrix *m, int64_t row_begin, int64_t row_end,
-                             const uint8_t *q8, const int32_t *token_rows, int64_t n, float *y, int64_t y_stride,
-                             float *scratch) {
+WK_INLINE void multiply_many(const int32_t packing, const q8_unpack_fn unpack, const wk_matrix *m, int64_t row_begin,
+                             int64_t row_end, const uint8_t *q8, const int32_t *token_rows, int64_t n, float *y,
+                             int64_t y_stride, float *scratch) {
     const int64_t row_bytes = wk_q8_row_bytes(m->cols);
     int64_t slab = (512 << 10) / (2 * m->cols) / 8 * 8;
     slab = slab < 32 ? 32 : slab > WK_Q8_SLAB_TOKENS ? WK_Q8_SLAB_TOKENS : slab;
@@ -693,12 +696,13 @@ WK_INLINE void multiply_many(const int32_t packing, const wk_matrix *m, int64_t 
         for (int64_t t = 0; t < count; t++) rows[t] = wk_q8_token(q8, token_rows, t0 + t, row_bytes);
         int64_t r = row_begin;
         for (; r + WK_Q8_TILES * WK_LANES <= row_end; r += WK_Q8_TILES * WK_LANES) {
-            multiply_rows(WK_Q8_TILES, packing, m, r, 0, rows, count, y + (r - row_begin), y_stride, scratch);
+            multiply_rows(WK_Q8_TILES, packing, unpack, m, r, 0, rows, count, y + (r - row_begin), y_stride, scratch);
         }
         while (r < row_end) {
             // The last rows are multiplied together with some before them, even if those are outside of the range.
             const int64_t first = r + WK_LANES <= row_end ? r : row_end - WK_LANES;
-            multiply_rows(1, packing, m, first, r - first, rows, count, y + (r - row_begin), y_stride, scratch);
+            multiply_rows(1, packing, unpack, m, first, r - first, rows, count, y + (r - row_begin), y_stride,
+                          scratch);
             r = first + WK_LANES;
         }
     }
@@ -709,10 +713,15 @@ WK_INLINE void multiply_many(const int32_t packing, const wk_matrix *m, int64_t 
                                                                const uint8_t *token, float *y) {                       \
         multiply_one(packing, m, row_begin, row_end, token, y);                                                        \
     }                                                                                                                  \
+    static WK_TARGET __attribute__((noinline)) void unpack_tile_##name(const wk_matrix *m, int64_t r, int64_t block,   \
+                                                                       int64_t end, wk_words *tile) {                  \
+        q8_sink sink = {.ahead = m->data, .tile = tile, .first_block = block};                                         \
+        unpack_blocks(0, packing, m, r, block, end, &sink);                                                            \
+    }                                                                                                                  \
     static WK_TARGET __attribute__((noinline)) void many_##name(                                                       \
         const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8, const int32_t *token_rows,          \
         int64_t n, float *y, int64_t y_stride, float *scratch) {                                                       \
-        multiply_many(packing, m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);                        \
+        multiply_many(packing, unpack_tile_##name, m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);    \
     }
 
 #define ALL_PACKINGS(X)                                                                                                \
@@ -742,3 +751,13 @@ static void q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, co
     default: break;
     }
 }
+
+#else
+
+// Without optimization the code above would be of no use: every vector in memory, and megabytes of stack.
+static void q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8,
+                      const int32_t *token_rows, int64_t n, float *y, int64_t y_stride, float *scratch) {
+    wk_kernels_generic.q8_matmul(m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);
+}
+
+#endif
