@@ -178,7 +178,8 @@ static uint32_t random_f16(void) {
 static random_matrix make_random(int32_t packing, int64_t rows, int64_t cols, int32_t scale_packing, int32_t group) {
     int64_t values = wk_block_values(packing), bytes = wk_block_bytes(packing), row_bytes = cols / values * bytes;
     int64_t groups = (cols + group - 1) / group;
-    random_matrix r = {.data = malloc((size_t)(rows * row_bytes + 1)), .scales = malloc((size_t)(rows * groups * 4 + 1))};
+    random_matrix r = {.data = malloc((size_t)(rows * row_bytes + 1)),
+                       .scales = malloc((size_t)(rows * groups * (scale_packing == WK_F32 ? 4 : 2) + 1))};
     uint8_t *data = r.data + 1, *scales = r.scales + 1;
     for (int64_t i = 0; i < rows * row_bytes; i++) data[i] = (uint8_t)random_bits();
     for (int64_t b = 0; b < rows * row_bytes / bytes; b++) {
@@ -219,10 +220,11 @@ static const int32_t q8_packings[] = {WK_Q4_0, WK_Q4_1, WK_Q5_0, WK_Q5_1, WK_Q8_
 static void check_q8(const wk_matrix *m, const char *set) {
     enum { TOKENS = 20 };
     static const int64_t counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 13, TOKENS};
-    const int64_t ranges[][2] = {{0, m->rows}, {0, 16}, {3, 17}, {7, 8}, {m->rows - 5, m->rows}};
+    const int64_t ranges[][2] = {{0, m->rows}, {0, 16}, {3, 17}, {7, 8}, {2, 13}, {m->rows - 5, m->rows}};
     int64_t row_bytes = wk_q8_row_bytes(m->cols);
     float *x = floats(TOKENS * m->cols), *scratch = malloc((size_t)wk_q8_matmul_scratch(m->cols) * sizeof(float));
-    uint8_t *q8 = aligned_alloc(64, (size_t)(TOKENS * row_bytes)), *q8_of_set = aligned_alloc(64, (size_t)(TOKENS * row_bytes));
+    uint8_t *q8 = aligned_alloc(64, (size_t)(TOKENS * row_bytes));
+    uint8_t *q8_of_set = aligned_alloc(64, (size_t)(TOKENS * row_bytes));
     float *y = malloc(TOKENS * (size_t)m->rows * 4), *expected = malloc(TOKENS * (size_t)m->rows * 4);
     memset(x, 0, 32 * sizeof(float));
     x[33] = 1e-41f;
@@ -244,8 +246,9 @@ static void check_q8(const wk_matrix *m, const char *set) {
             if (begin >= end) continue;
             wk_q8_matmul(m, begin, end, q8, k % 2 ? token_rows : NULL, n, y, end - begin, scratch);
             for (int64_t t = 0; t < n; t++) {
-                check(memcmp(y + t * (end - begin), expected + token_rows[t] * m->rows + begin,
-                             (size_t)(end - begin) * 4) == 0, set, "q8 product of packing", m->packing * 10000 + m->cols);
+                const float *wanted = expected + token_rows[t] * m->rows + begin;
+                check(memcmp(y + t * (end - begin), wanted, (size_t)(end - begin) * 4) == 0, set,
+                      "q8 product of packing", m->packing * 10000 + m->cols);
             }
         }
     }

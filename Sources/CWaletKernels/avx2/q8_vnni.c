@@ -16,7 +16,8 @@ OP void q8_dot(const int tiles, const int tokens, const int bits, const int firs
         WK_UNROLL for (int t = 0; t < tokens; t++) {
             const wk_words values = w_set1_load(a[t] + offsets[k]);
             WK_UNROLL for (int i = 0; i < tiles; i++) {
-                sums[i * tokens + t] = _mm256_dpbusd_avx_epi32(sums[i * tokens + t], w[i * WK_Q8_TILE_VECTORS + k], values);
+                wk_words *sum = &sums[i * tokens + t];
+                *sum = _mm256_dpbusd_avx_epi32(*sum, w[i * WK_Q8_TILE_VECTORS + k], values);
             }
         }
     }

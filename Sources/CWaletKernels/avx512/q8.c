@@ -41,7 +41,8 @@ OP wk_words w_look_up(const int8_t *table, wk_words q) {
 }
 OP wk_words w_spread(wk_words bits) {
     const wk_words one_bit = w_set1(0x08040201);
-    const __m512i first_byte = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
+    const __m512i first_byte =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
     return _mm512_maskz_set1_epi8(_mm512_test_epi8_mask(_mm512_shuffle_epi8(bits, first_byte), one_bit), 16);
 }
 OP wk_vec f_of_f16(wk_words q) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(q)); }

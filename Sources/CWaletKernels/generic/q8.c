@@ -1,5 +1,6 @@
-// Products of int8 activations with packed weights, the readable way: a row's blocks are unpacked to integers and scales
-// once and multiplied with every token. The other sets do the same arithmetic in the same order and are bitwise equal.
+// Products of int8 activations with packed weights, the readable way: a row's blocks are unpacked to integers and
+// scales once and multiplied with every token. The other sets do the same arithmetic in the same order and are bitwise
+// equal.
 #include "../internal/q8_row.h"
 #include "generic.h"
 

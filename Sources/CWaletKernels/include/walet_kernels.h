@@ -78,7 +78,7 @@ int64_t wk_matmul_scratch(int64_t cols);
 // to nearest even), in one opaque buffer, one row a token. A block whose largest magnitude is below 2^-100 is zeros; one
 // with an infinity or a NaN makes every result NaN that it takes part in.
 int64_t wk_q8_row_bytes(int64_t cols); // a multiple of 64
-// q8: n rows of wk_q8_row_bytes(cols) bytes.
+// q8: n rows of wk_q8_row_bytes(cols) bytes, at a multiple of 4, best of 64.
 void wk_q8_quantize(const float *x, int64_t x_stride, int64_t cols, int64_t n, void *q8);
 // Whether wk_q8_matmul can multiply this matrix (packing and cols, cols % 32 == 0); else use wk_matmul.
 bool wk_q8_supports(const wk_matrix *matrix);

@@ -1,7 +1,7 @@
 // A token's activations as int8, as wk_q8_quantize leaves them and the kernels read them. A row holds
 //   [cols] the values in their order,
-//   [cols] the values again, in each block of 32 the even ones first and then the odd ones (for compressed-tensors' INT4,
-//          whose byte j holds values 2j and 2j + 1),
+//   [cols] the values again, in each block of 32 first the even ones and then the odd (for INT4, whose byte j holds
+//          values 2j and 2j + 1),
 //   [cols / 32] a wk_q8_meta for each block.
 #ifndef WALET_Q8_ROW_H
 #define WALET_Q8_ROW_H

@@ -4,34 +4,32 @@
 //
 //   WK_TARGET, WK_LANES   the function attribute that enables the set; rows that are worked on together
 //   WK_Q8_TILES, WK_Q8_TOKENS   tiles of WK_LANES rows, and tokens, whose sums are kept in registers together
-//   WK_Q8_BIASED          1 where 8-bit weights are multiplied as unsigned (their offset of 128 is taken off by the sums)
+//   WK_Q8_BIASED          1 where 8-bit weights are multiplied as unsigned (the sums take off their offset of 128)
 //   wk_vec, wk_words      vectors of WK_LANES floats and of as many 32-bit words
-//   f_…                   on floats: zero, load, store, mul, fma, set1 (of a float in memory), of_words (signed)
-//   w_…                   on words: zero, set1, and, or, shl, shr, add, load, store, set1_load (of a word in memory)
+//   f_…                   on floats: zero, set1, load, store, mul, fma, cast (of the same bits), of_words (signed),
+//                         set1_load (of a float in memory, at any address)
+//   w_…                   on words: zero, set1, and, or, xor, shl, shr, sar, add, store, set1_load
 //   w_join(low, high)     the low half of `low` and the high half of `high`
 //   w_look_up(table, q)   each byte of q, below 16, as an index into the 16 bytes of the table
-//   w_spread(bits, q)     per word: 16 where the bit of `bits` is set for byte 0, 1, 2, 3; else 0
+//   w_spread(bits)        in each word: 16 in byte 0, 1, 2, 3 where bit 0, 1, 2, 3 is set, else 0
 //   f_of_f16(q)           the F16 numbers in the low halves
+//   f_of_e8m0_half(e)     2^(e - 128)
 //   w_load_rows(p, stride, out[4])     out[k], lane i: word k of the 16 bytes at p + i * stride
 //   w_load_row_words(p, stride)        lane i: the word at p + i * stride
 //   w_bytes_prepare(q)                 signed bytes as q8_dot wants 8-bit weights
 //   q8_dot(tiles, tokens, bits, first, count, w, a, offsets, sums)
 //       sums[i * tokens + t] += the products of the 4 bytes of w[i * WK_Q8_TILE_VECTORS + k] with those at
-//       a[t] + offsets[k], k in first..<first + count. Weights are unsigned of 2 to 6 bits, or of 8 bits as prepared. The
-//       sums are exact.
+//       a[t] + offsets[k], k in first..<first + count. Weights are unsigned of 2 to 6 bits, or of 8 bits as prepared.
+//       The sums are exact.
 //
 // The arithmetic, in the order of generic/q8.c, is in multiply_block alone. One token is multiplied as the weights are
 // unpacked; for more, chunks of the columns are unpacked into a tile that stays in the L1 cache.
 #include "kernel_table.h"
 #include "q8_row.h"
 
-// Only an optimising build leaves out the branches that a constant argument rules out: without, inlining everything
-// would take the compiler minutes and gigabytes.
 #ifdef __OPTIMIZE__
+
 #define WK_INLINE static inline __attribute__((always_inline, unused)) WK_TARGET
-#else
-#define WK_INLINE static inline __attribute__((unused)) WK_TARGET
-#endif
 
 // Whether the packing's blocks are of 256 columns, so that rows have no rest.
 WK_INLINE bool is_of_256(const int32_t packing) {
@@ -80,7 +78,8 @@ WK_INLINE int vectors_of(const q8_kind kind) {
     return 8 + (kind.form == ONE_SCALE ? 1 : kind.form == WITH_MINIMUM ? 2 : kind.form == HALVES ? 3 : 6);
 }
 
-// acc[i * tokens + t] += block of tile i * block of token t. a[t] is at the block's values, its meta is meta_offset behind.
+// acc[i * tokens + t] += block of tile i * block of token t. a[t] is at the block's values, its meta is meta_offset
+// behind.
 WK_INLINE void multiply_block(const int tiles, const int tokens, const q8_kind kind, const wk_words *w,
                               const wk_vec scales[][6], const uint8_t *const *a, const int64_t *offsets,
                               int64_t meta_offset, wk_vec *acc) {
@@ -141,21 +140,29 @@ typedef struct q8_sink {
     int64_t meta;         // from there to the meta
     wk_vec acc;
     const uint8_t *ahead; // what to fetch as this group of blocks is multiplied,
-    int64_t stream;       // and as much in three more places, so far apart,
-    const uint8_t *scales_ahead; // and here
+    int64_t stream;       // the same for the next stream so many bytes on,
+    int64_t further;      // the same for the tile after that so many bytes on,
+    const uint8_t *scales_ahead; // and scales
     wk_words *tile; // of block first_block
     int64_t first_block;
 } q8_sink;
 
-// What is to come of the matrix is fetched a tile of rows ahead, in four streams through the tile, each a quarter of it
-// from the next, rather than one in each row; and with every block a few lines: misses in a burst would hold up the
-// loads behind them. (Measured: 76% of the speed of reading with one stream in bursts, 84% with one, 92% with four.)
-WK_INLINE void fetch_ahead(const q8_kind kind, const uint8_t *ahead, int64_t stream, const int k) {
-    const int lines = (WK_LANES / 4 * kind.group_bytes + 63) / 64;
+// What is to come of the matrix is fetched ahead: the next tile of rows into the L1 cache, the one after it into L2; in a
+// stream for every four rows rather than one in each row; and with every block a few lines, as misses in a burst would
+// hold up the loads behind them. Measured with 16 rows of Q4_0, of the speed of reading: 58% without, 76% with one stream
+// a tile ahead in bursts, 84% with one, 89% with four, 95% with four a tile and two tiles ahead.
+enum { ROWS_OF_STREAM = 4, STREAMS = WK_LANES / ROWS_OF_STREAM };
+
+WK_INLINE void fetch_ahead(const q8_kind kind, const q8_sink *sink, const int k) {
+    const int lines = (ROWS_OF_STREAM * kind.group_bytes + 63) / 64;
     WK_UNROLL for (int i = 0; i < (lines + 7) / 8; i++) {
         const int line = k * lines / 8 + i;
         if (line >= (k + 1) * lines / 8) continue;
-        WK_UNROLL for (int j = 0; j < 4; j++) __builtin_prefetch(ahead + j * stream + 64 * line, 0, 3);
+        WK_UNROLL for (int j = 0; j < STREAMS; j++) {
+            const uint8_t *p = sink->ahead + j * sink->stream + 64 * line;
+            __builtin_prefetch(p, 0, 3);
+            __builtin_prefetch(p + sink->further, 0, 2);
+        }
     }
 }
 
@@ -170,7 +177,7 @@ WK_INLINE void emit(const int single, const q8_kind kind, q8_sink *sink, int64_t
                                       {seam0, 2, 6, 10, seam1, 18, 22, 26},
                                       {meta + WK_Q8_SEAM(2), 2, 6, 10, 14, 18, 22, 26}};
         const uint8_t *a = sink->token + 32 * (block + k);
-        fetch_ahead(kind, sink->ahead, sink->stream, k);
+        fetch_ahead(kind, sink, k);
         wk_vec copy[1][6];
         WK_UNROLL for (int i = 0; i < vectors_of(kind) - 8; i++) copy[0][i] = scales[i];
         multiply_block(1, 1, kind, w, (const wk_vec(*)[6])copy, &a, orders[order], meta, &sink->acc);
@@ -181,8 +188,8 @@ WK_INLINE void emit(const int single, const q8_kind kind, q8_sink *sink, int64_t
     }
 }
 
-// The functions below unpack `count` blocks, from number `block` on, of WK_LANES rows, the first row's at p and the other
-// rows' at multiples of the stride behind. `room` blocks, 8 or 4, may be read there. Words are numbered from p.
+// The functions below unpack `count` blocks, from number `block` on, of WK_LANES rows, the first row's at p and the
+// other rows' at multiples of the stride behind. `room` blocks, 8 or 4, may be read there. Words are numbered from p.
 
 // The word that begins at byte `at`, of words that begin at multiples of 4.
 WK_INLINE wk_words word_at(const wk_words *q, const int at) {
@@ -206,8 +213,8 @@ WK_INLINE void load_words(const uint8_t *p, int64_t stride, const int room, cons
     }
 }
 
-WK_INLINE void emit_nibbles(const int single, const int32_t packing, q8_sink *sink, int64_t block, const int k, const int order,
-                            const wk_words q[4], const wk_vec *scales) {
+WK_INLINE void emit_nibbles(const int single, const int32_t packing, q8_sink *sink, int64_t block, const int k,
+                            const int order, const wk_words q[4], const wk_vec *scales) {
     wk_words w[8];
     WK_UNROLL for (int i = 0; i < 4; i++) {
         w[i] = low_nibbles(q[i]);
@@ -239,8 +246,8 @@ WK_INLINE void pair_q4_0(const int single, const int32_t packing, const int k, c
     emit_nibbles(single, packing, sink, block, k + 1, IN_ORDER, b + 5, &scale);
 }
 
-WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_t *p, int64_t stride, const int room, int count,
-                           int64_t block, q8_sink *sink) {
+WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_t *p, int64_t stride, const int room,
+                           int count, int64_t block, q8_sink *sink) {
     wk_words q[36];
     pair_q4_0(single, packing, 0, p, stride, room, count, block, q, sink);
     pair_q4_0(single, packing, 2, p, stride, room, count, block, q, sink);
@@ -261,8 +268,8 @@ WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_
         { enum { k = 7 }; call; }                                                                                      \
     } while (0)
 
-WK_INLINE void block_q4_1(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
-                          wk_words *q, q8_sink *sink) {
+WK_INLINE void block_q4_1(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count,
+                          int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     load_words(p, stride, room, 20, k, k + 1, q);
     const wk_words *b = q + 5 * k;
@@ -289,8 +296,8 @@ WK_INLINE void block_q5(const int single, const int32_t packing, const int k, co
 }
 
 // Two blocks of Q8_0 are 17 words, and the first block's bytes lie two off.
-WK_INLINE void pair_q8_0(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
-                         wk_words *q, q8_sink *sink) {
+WK_INLINE void pair_q8_0(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count,
+                         int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     load_words(p, stride, room, 34, k, k + 2, q);
     const wk_words *b = q + 17 * k / 2;
@@ -315,8 +322,8 @@ WK_INLINE void unpack_q8_0(const int single, const uint8_t *p, int64_t stride, c
     pair_q8_0(single, 6, p, stride, room, count, block, q, sink);
 }
 
-WK_INLINE void block_mxfp4(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
-                           wk_words *q, q8_sink *sink) {
+WK_INLINE void block_mxfp4(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count,
+                           int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     const int at = 17 * k;
     load_words(p, stride, room, 17, k, k + 1, q);
@@ -566,8 +573,8 @@ WK_INLINE void unpack_group(const int single, const int32_t packing, const wk_ma
     }
 }
 
-// Blocks block..<end of WK_LANES rows from row r on, 8 at a time, then 4; the last three and fewer are copied to where 8
-// may be read.
+// Blocks block..<end of WK_LANES rows from row r on, 8 at a time, and for one token then 4. The rest is copied to where
+// 8 may be read.
 WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_matrix *m, int64_t r, int64_t block,
                              int64_t end, q8_sink *sink) {
     const int64_t group_bytes = kind_of(packing).group_bytes;
@@ -584,12 +591,12 @@ WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_m
             sink->scales_ahead += scale_bytes;
         }
         unpack_group(single, packing, m, scales_at, p, m->row_bytes, 8, 8, block, sink);
-        sink->ahead += WK_LANES / 4 * group_bytes;
+        sink->ahead += ROWS_OF_STREAM * group_bytes;
     }
     if (is_of_256(packing)) return;
-    if (block + 4 <= end) {
+    if (single && block + 4 <= end) {
         unpack_group(single, packing, m, scales_at, p, m->row_bytes, 4, 4, block, sink);
-        sink->ahead += WK_LANES / 8 * group_bytes;
+        sink->ahead += ROWS_OF_STREAM * group_bytes / 2;
         block += 4;
         p += group_bytes / 2;
     }
@@ -604,32 +611,39 @@ WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_m
     }
 }
 
+// Where the tile of row r begins. The last rows of a range are multiplied together with some before them, or after them
+// where there are too few, even if those are outside of the range.
+WK_INLINE int64_t first_of_tile(int64_t r, int64_t row_end) {
+    if (r + WK_LANES <= row_end) return r;
+    return row_end < WK_LANES ? 0 : row_end - WK_LANES;
+}
+
 // One token.
 WK_INLINE void multiply_one(const int32_t packing, const wk_matrix *m, int64_t row_begin, int64_t row_end,
                             const uint8_t *token, float *y) {
     const int64_t values = kind_of(packing).deinterleaved ? wk_q8_deinterleaved(m->cols) : 0;
     for (int64_t r = row_begin; r < row_end; r += WK_LANES) {
-        const int64_t first = r + WK_LANES <= row_end ? r : row_end - WK_LANES; // as in multiply_many
+        const int64_t first = first_of_tile(r, row_end);
         q8_sink sink = {.token = token + values, .meta = wk_q8_metas(m->cols) - values, .acc = f_zero()};
         const int64_t next = r + 2 * WK_LANES <= row_end ? r + WK_LANES : first;
         sink.ahead = m->data + next * m->row_bytes;
         if (packing == WK_INT4 || packing == WK_INT8) {
             sink.scales_ahead = m->scales + next * m->scale_stride * (m->scale_packing == WK_F32 ? 4 : 2);
         }
-        sink.stream = WK_LANES / 4 * m->row_bytes;
+        sink.stream = ROWS_OF_STREAM * m->row_bytes;
+        sink.further = r + 3 * WK_LANES <= row_end ? WK_LANES * m->row_bytes : 0;
         unpack_blocks(1, packing, m, first, 0, m->cols / 32, &sink);
-        if (first == r) {
+        if (r + WK_LANES <= row_end) {
             f_store(y + (r - row_begin), sink.acc);
         } else {
-            float out[WK_LANES];
-            f_store(out, sink.acc);
-            for (; r < row_end; r++) y[r - row_begin] = out[r - first];
+            float sums[WK_LANES];
+            f_store(sums, sink.acc);
+            memcpy(y + (r - row_begin), sums + (r - first), (size_t)(row_end - r) * sizeof(float));
         }
     }
 }
 
-// A chunk of blocks in tiles times `tokens` tokens, whose rows are at a; acc holds the running sums, WK_Q8_TILES tiles a
-// token.
+// A chunk of blocks in tiles times `tokens` tokens; acc holds the running sums, WK_Q8_TILES tiles a token.
 WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind kind, const wk_words *w, int64_t blocks,
                               const uint8_t *const *rows, int64_t offset, int64_t meta, float *acc) {
     static const int64_t in_order[8] = {0, 4, 8, 12, 16, 20, 24, 28};
@@ -652,9 +666,13 @@ WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind k
     FOR_TOKENS FOR_TILES f_store(acc + (t * WK_Q8_TILES + i) * WK_LANES, sums[i * tokens + t]);
 }
 
-// `tiles` tiles of rows from row r on times `count` tokens, and the results of all but the first `skip` rows to y.
-WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const wk_matrix *m, int64_t r, int64_t skip,
-                             const uint8_t *const *rows, int64_t count, float *y, int64_t y_stride, float *scratch) {
+// Blocks block..<end of WK_LANES rows from row r on into a tile.
+typedef void (*q8_unpack_fn)(const wk_matrix *m, int64_t r, int64_t block, int64_t end, wk_words *tile);
+
+// `tiles` tiles of rows from row r on times `count` tokens. The results of rows skip..<end, numbered from r, go to y.
+WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const q8_unpack_fn unpack, const wk_matrix *m,
+                             int64_t r, int64_t skip, int64_t end, const uint8_t *const *rows, int64_t count, float *y,
+                             int64_t y_stride, float *scratch) {
     const q8_kind kind = kind_of(packing);
     const int64_t blocks = m->cols / 32, meta = wk_q8_metas(m->cols);
     const int64_t values = kind.deinterleaved ? wk_q8_deinterleaved(m->cols) : 0;
@@ -662,14 +680,11 @@ WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const wk_ma
     float *acc = scratch + WK_Q8_TILES * WK_Q8_TILE_VECTORS * WK_LANES;
     memset(acc, 0, (size_t)(count * WK_Q8_TILES * WK_LANES) * sizeof(float));
     for (int64_t b = 0; b < blocks; b += WK_Q8_CHUNK_BLOCKS) {
-        const int64_t end = blocks - b < WK_Q8_CHUNK_BLOCKS ? blocks : b + WK_Q8_CHUNK_BLOCKS;
-        for (int i = 0; i < tiles; i++) {
-            q8_sink sink = {.ahead = m->data, .tile = w + i * WK_Q8_TILE_VECTORS, .first_block = b};
-            unpack_blocks(0, packing, m, r + i * WK_LANES, b, end, &sink);
-        }
+        const int64_t chunk = blocks - b < WK_Q8_CHUNK_BLOCKS ? blocks - b : WK_Q8_CHUNK_BLOCKS;
+        for (int i = 0; i < tiles; i++) unpack(m, r + i * WK_LANES, b, b + chunk, w + i * WK_Q8_TILE_VECTORS);
         int64_t t = 0;
 #define MULTIPLY(tokens)                                                                                               \
-    (multiply_tiles(tiles, tokens, kind, w, end - b, rows + t, values + 32 * b, meta - values,                         \
+    (multiply_tiles(tiles, tokens, kind, w, chunk, rows + t, values + 32 * b, meta - values,                         \
                     acc + t * WK_Q8_TILES * WK_LANES),                                                                 \
      t += (tokens))
         while (count - t >= WK_Q8_TOKENS) MULTIPLY(WK_Q8_TOKENS);
@@ -681,15 +696,14 @@ WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const wk_ma
 #undef MULTIPLY
     }
     for (int64_t t = 0; t < count; t++) {
-        memcpy(y + t * y_stride, acc + t * WK_Q8_TILES * WK_LANES + skip,
-               (size_t)(tiles * WK_LANES - skip) * sizeof(float));
+        memcpy(y + t * y_stride, acc + t * WK_Q8_TILES * WK_LANES + skip, (size_t)(end - skip) * sizeof(float));
     }
 }
 
 // Many tokens: as many at a time as stay in the L2 cache while all rows of the range go by.
-WK_INLINE void multiply_many(const int32_t packing, const wk_matrix *m, int64_t row_begin, int64_t row_end,
-                             const uint8_t *q8, const int32_t *token_rows, int64_t n, float *y, int64_t y_stride,
-                             float *scratch) {
+WK_INLINE void multiply_many(const int32_t packing, const q8_unpack_fn unpack, const wk_matrix *m, int64_t row_begin,
+                             int64_t row_end, const uint8_t *q8, const int32_t *token_rows, int64_t n, float *y,
+                             int64_t y_stride, float *scratch) {
     const int64_t row_bytes = wk_q8_row_bytes(m->cols);
     int64_t slab = (512 << 10) / (2 * m->cols) / 8 * 8;
     slab = slab < 32 ? 32 : slab > WK_Q8_SLAB_TOKENS ? WK_Q8_SLAB_TOKENS : slab;
@@ -699,13 +713,13 @@ WK_INLINE void multiply_many(const int32_t packing, const wk_matrix *m, int64_t 
         for (int64_t t = 0; t < count; t++) rows[t] = wk_q8_token(q8, token_rows, t0 + t, row_bytes);
         int64_t r = row_begin;
         for (; r + WK_Q8_TILES * WK_LANES <= row_end; r += WK_Q8_TILES * WK_LANES) {
-            multiply_rows(WK_Q8_TILES, packing, m, r, 0, rows, count, y + (r - row_begin), y_stride, scratch);
+            multiply_rows(WK_Q8_TILES, packing, unpack, m, r, 0, WK_Q8_TILES * WK_LANES, rows, count,
+                          y + (r - row_begin), y_stride, scratch);
         }
-        while (r < row_end) {
-            // The last rows are multiplied together with some before them, even if those are outside of the range.
-            const int64_t first = r + WK_LANES <= row_end ? r : row_end - WK_LANES;
-            multiply_rows(1, packing, m, first, r - first, rows, count, y + (r - row_begin), y_stride, scratch);
-            r = first + WK_LANES;
+        for (; r < row_end; r += WK_LANES) {
+            const int64_t first = first_of_tile(r, row_end), last = r + WK_LANES < row_end ? r + WK_LANES : row_end;
+            multiply_rows(1, packing, unpack, m, first, r - first, last - first, rows, count, y + (r - row_begin),
+                          y_stride, scratch);
         }
     }
 }
@@ -715,10 +729,15 @@ WK_INLINE void multiply_many(const int32_t packing, const wk_matrix *m, int64_t 
                                                                const uint8_t *token, float *y) {                       \
         multiply_one(packing, m, row_begin, row_end, token, y);                                                        \
     }                                                                                                                  \
+    static WK_TARGET __attribute__((noinline)) void unpack_tile_##name(const wk_matrix *m, int64_t r, int64_t block,   \
+                                                                       int64_t end, wk_words *tile) {                  \
+        q8_sink sink = {.ahead = m->data, .tile = tile, .first_block = block};                                         \
+        unpack_blocks(0, packing, m, r, block, end, &sink);                                                            \
+    }                                                                                                                  \
     static WK_TARGET __attribute__((noinline)) void many_##name(                                                       \
         const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8, const int32_t *token_rows,          \
         int64_t n, float *y, int64_t y_stride, float *scratch) {                                                       \
-        multiply_many(packing, m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);                        \
+        multiply_many(packing, unpack_tile_##name, m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);    \
     }
 
 #define ALL_PACKINGS(X)                                                                                                \
@@ -730,8 +749,7 @@ ALL_PACKINGS(DEFINE_PACKING)
 
 static void q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8,
                       const int32_t *token_rows, int64_t n, float *y, int64_t y_stride, float *scratch) {
-    if (row_end < WK_LANES) {
-        // Too few rows for a vector.
+    if (m->rows < WK_LANES) {
         wk_kernels_generic.q8_matmul(m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);
         return;
     }
@@ -748,3 +766,13 @@ static void q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, co
     default: break;
     }
 }
+
+#else
+
+// Without optimization the code above would be of no use: every vector in memory, and megabytes of stack.
+static void q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8,
+                      const int32_t *token_rows, int64_t n, float *y, int64_t y_stride, float *scratch) {
+    wk_kernels_generic.q8_matmul(m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);
+}
+
+#endif
