@@ -24,8 +24,8 @@ let package = Package(
         .target(
             name: "Walet",
             dependencies: ["WaletEngine", "WaletModels", "WaletText", "WaletFormats", "WaletHub", "WaletJSON"]),
-        .target(name: "WaletEngine", dependencies: ["WaletModels"]),
-        .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats"]),
+        .target(name: "WaletEngine", dependencies: ["WaletModels", "WaletFormats", "WaletTensor"]),
+        .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats", "CWaletKernels"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),
         .target(name: "WaletFormats", dependencies: ["WaletTensor", "WaletJSON"]),
         .target(

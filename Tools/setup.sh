@@ -9,7 +9,8 @@ if ! command -v swift >/dev/null; then
     exit 1
 fi
 
-packages=(libpcre2-dev pkg-config python3 python3-venv ca-certificates)
+# g++ and zlib1g-dev: what the C and C++ sources of the HTTP and cryptography packages are built with.
+packages=(libpcre2-dev zlib1g-dev g++ git pkg-config python3 python3-venv ca-certificates)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

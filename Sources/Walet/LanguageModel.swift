@@ -4,7 +4,6 @@ import WaletFormats
 import WaletHub
 import WaletJSON
 import WaletModels
-import WaletTensor
 import WaletText
 
 /// A model that is ready to answer.
@@ -48,10 +47,16 @@ public final class LanguageModel: Sendable {
 
     /// A model of made-up weights in the shape of a configuration, for measuring speed.
     /// - Parameter name: a `config.json`, or a folder with one.
+    /// - Throws: ``LanguageModelError/tooLarge(name:bytes:memory:)`` where they do not fit this machine's memory.
     public static func withRandomWeights(
         _ name: String, threads: Int? = nil
     ) throws -> LanguageModel {
         let files = try ModelFolder(try locate(name))
+        let bytes = RandomWeights.byteCount(files.configuration)
+        let memory = Int(clamping: ProcessInfo.processInfo.physicalMemory)
+        guard bytes < memory / 10 * 9 else {
+            throw LanguageModelError.tooLarge(name: name, bytes: bytes, memory: memory)
+        }
         let transformer = try Transformer(files.configuration, from: RandomWeights(files.configuration))
         return try LanguageModel(
             name: name, files: files, transformer, threads: threads, contextLength: nil)
@@ -85,7 +90,7 @@ public final class LanguageModel: Sendable {
                 minP: recommended.minP ?? 0, repetitionPenalty: recommended.repetitionPenalty ?? 1)
         }
         defaultOptions = options
-        engine = Engine(transformer, threads: threads, contextLength: contextLength)
+        engine = try Engine(transformer, threads: threads, contextLength: contextLength)
     }
 
     /// Where a model of this name lies: a path, or else the name of a stored model.

@@ -100,16 +100,18 @@ public final class Session: Sendable {
         state.withLock { state in if let message { state.messages.append(message) } }
         var answer: Answer?
         defer {
-            if let answer { state.withLock { $0.messages.append(answer.message) } }
+            state.withLock { state in
+                if let answer {
+                    state.messages.append(answer.message)
+                } else if message != nil {
+                    // Refused, failed or cancelled before a word: a question without an answer would break the turns.
+                    state.messages.removeLast()
+                }
+            }
         }
-        do {
-            try await model.run(
-                vocabulary.tokenize(prompt), options, decoder, sequence: sequence,
-                { answer = $0 }, { continuation.yield($0) })
-        } catch {
-            if answer == nil, message != nil { state.withLock { _ = $0.messages.removeLast() } }
-            throw error
-        }
+        try await model.run(
+            vocabulary.tokenize(prompt), options, decoder, sequence: sequence,
+            { answer = $0 }, { continuation.yield($0) })
     }
 }
 

@@ -145,8 +145,8 @@ public enum LanguageModelError: Error, Sendable, Equatable, CustomStringConverti
     case noTokenizer(String)
     /// The checkpoint has no chat template.
     case noTemplate(String)
-    /// There is a configuration and no weights.
-    case noWeights(String)
+    /// Weights that would have to be made up do not fit the memory.
+    case tooLarge(name: String, bytes: Int, memory: Int)
 
     public var description: String {
         switch self {
@@ -157,7 +157,8 @@ public enum LanguageModelError: Error, Sendable, Equatable, CustomStringConverti
             "\(name): the checkpoint has no tokenizer.json, tiktoken.model or GGUF vocabulary; give tokens by their ids"
         case .noTemplate(let name):
             "\(name): the checkpoint has no chat template; 'walet run --raw' goes on from a text as it is"
-        case .noWeights(let name): "\(name): there is a configuration here, but no weights"
+        case .tooLarge(let name, let bytes, let memory):
+            "\(name): weights of this shape take \(bytes) bytes, and this machine has \(memory) bytes of memory"
         }
     }
 }

@@ -29,8 +29,11 @@ extension Engine {
         guard (1...16).contains(batch) else {
             throw EngineError.parameter(name: "batch", expected: "1 to 16 sequences", found: "\(batch)")
         }
-        guard prompt + generate <= contextLength else {
-            throw EngineError.contextExceeded(prompt: prompt + generate, context: contextLength)
+        // Not by their sum, which may be beyond an integer.
+        guard prompt < contextLength, generate <= contextLength - prompt else {
+            throw EngineError.parameter(
+                name: "prompt and generate", expected: "at most the context of \(contextLength) tokens together",
+                found: "\(prompt) and \(generate)")
         }
         let model = model
         return try await perform { space in

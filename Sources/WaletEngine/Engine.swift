@@ -20,18 +20,24 @@ public final class Engine: Sendable {
     ///   - threads: workers; by default the physical cores.
     ///   - contextLength: at most the model's own; by default all of it. Memory is taken as sequences grow.
     ///   - precision: how passes compute.
+    /// - Throws: ``EngineError/parameter(name:expected:found:)`` where there cannot be so many threads.
     public init(
         _ model: Transformer, threads: Int? = nil, contextLength: Int? = nil, precision: Precision = .exact
-    ) {
+    ) throws(EngineError) {
         self.model = model
         self.contextLength = min(contextLength ?? .max, model.configuration.contextLength)
         let loop = EngineLoop()
         self.loop = loop
         let configuration = model.configuration
         let threads = threads ?? Hardware.physicalCores
-        self.threads = threads
+        guard (1...1024).contains(threads) else {
+            throw .parameter(name: "threads", expected: "1 to 1024", found: "\(threads)")
+        }
+        guard let pool = ThreadPool(threads: threads) else {
+            throw .parameter(name: "threads", expected: "as many as the system lets start", found: "\(threads)")
+        }
+        self.threads = pool.threads
         let thread = Thread {
-            let pool = ThreadPool(threads: threads)
             loop.run(Workspace(configuration, pool: pool, precision: precision))
         }
         thread.name = "walet-engine"

@@ -9,6 +9,9 @@ public final class SequenceState: @unchecked Sendable {
 
     init(cache: KVCache) { self.cache = cache }
 
+    /// Tokens that attention remembers. Only while no request is under way.
+    package var count: Int { tokens.count }
+
     /// Keeps the longest part that `prompt` begins with, but one token less than all of it, so that there is a row left
     /// to predict from.
     func keepPrefix(of prompt: [Int]) {

@@ -105,8 +105,10 @@ struct LatentAttention: Sendable {
         let context = space.attention.context.pointer
         let mixed = space.attention.mixed.pointer
         let blocks = space.attention
-        for head in 0..<heads {
-            for row in 0..<rows { blocks.headRows[head * rows + row] = Int32(row * heads + head) }
+        if blocks.contextBlocks.isActive {
+            for head in 0..<heads {
+                for row in 0..<rows { blocks.headRows[head * rows + row] = Int32(row * heads + head) }
+            }
         }
         if case .split(let keys, _) = expansion, keys.isInteger, blocks.plainBlocks.isActive {
             pool.run(rows * heads) { task, _ in blocks.plainBlocks.quantize(queries + task * headSize, row: task) }
@@ -142,7 +144,7 @@ struct LatentAttention: Sendable {
         case .compressed(let down, let norm, let up):
             let compressed = space.attention.compressedQuery.pointer
             down(space.input, count: rows, into: compressed, space.pool)
-            for row in 0..<rows {
+            space.pool.run(rows) { row, _ in
                 let q = compressed + row * down.outputs
                 wk_rms_norm(q, norm.pointer, shape.latentNormEpsilon, q, Int64(down.outputs))
                 space.attention.compressedBlocks.quantize(q, row: row)

@@ -8,6 +8,25 @@ public final class RandomWeights: WeightSource {
 
     public init(_ configuration: Configuration) { quantization = configuration.quantization }
 
+    /// About how much memory the weights of a configuration take, in bytes; the largest integer where that is too small.
+    public static func byteCount(_ configuration: Configuration) -> Int {
+        let parameters = configuration.parameters
+        // Half bits a value, its share of the scales included.
+        let (packed, plain): (Int, Int) =
+            switch configuration.quantization {
+            case .packed(let bits, let group, _): (2 * bits + (group.map { (32 + $0 - 1) / $0 } ?? 1), 32)
+            case .fp8: (17, 17)
+            case nil: (32, 32)
+            }
+        func bytes(_ count: Int, _ halfBits: Int) -> Int {
+            let (product, overflow) = count.multipliedReportingOverflow(by: halfBits)
+            return overflow ? .max : product / 16
+        }
+        let routed = bytes(parameters.routed, packed)
+        let (sum, overflow) = routed.addingReportingOverflow(bytes(parameters.total - parameters.routed, plain))
+        return overflow ? .max : sum
+    }
+
     public func matrix(_ module: String, rows: Int, columns: Int) throws(FormatError) -> WeightMatrix {
         switch quantization {
         case .packed(let bits, let groupSize, _) where Self.isPacked(module):

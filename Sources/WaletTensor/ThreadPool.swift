@@ -11,11 +11,10 @@ public final class ThreadPool: @unchecked Sendable {
     private let pool: OpaquePointer
     private var scratch: [FloatBuffer]
 
+    /// Nil where the system does not let so many threads start.
     /// - Parameter threads: workers, the caller included; by default the physical cores that this process may use.
-    public init(threads: Int = Hardware.physicalCores) {
-        guard let pool = wk_pool_create(Int32(clamping: max(1, threads))) else {
-            preconditionFailure("cannot start \(threads) threads")
-        }
+    public init?(threads: Int = Hardware.physicalCores) {
+        guard let pool = wk_pool_create(Int32(clamping: max(1, threads))) else { return nil }
         self.pool = pool
         self.threads = Int(wk_pool_threads(pool))
         scratch = (0..<self.threads).map { _ in FloatBuffer(count: 0) }

@@ -12,7 +12,8 @@ import WaletModels
 
     private func smollm2(_ precision: Precision) throws -> Engine {
         let files = try ModelFolder(Self.root.appending(path: ".models/smollm2").path)
-        return Engine(try Transformer(files.configuration, from: try files.weights()), threads: 2, precision: precision)
+        return try Engine(
+            try Transformer(files.configuration, from: try files.weights()), threads: 2, precision: precision)
     }
 
     @Test func realTextKeepsItsProbabilities() async throws {
@@ -55,8 +56,8 @@ import WaletModels
     ])
     func chunksAreBitwiseEqual(_ name: String) async throws {
         let golden = try Golden(name)
-        let engine = Engine(try golden.model(), threads: 2, precision: .fast)
-        let exact = Engine(try golden.model(), threads: 2)
+        let engine = try Engine(try golden.model(), threads: 2, precision: .fast)
+        let exact = try Engine(try golden.model(), threads: 2)
         let tokens = try #require(golden.cases.map(\.tokens).first { $0.count > 100 })
         let whole = try await engine.score(tokens, top: 3)
         for chunk in [1, 3, 50] {

@@ -22,7 +22,7 @@ import WaletModels
 
     @Test(arguments: names) func agreesWithTransformers(_ name: String) async throws {
         let golden = try Golden(name)
-        let engine = Engine(try golden.model(), threads: 2)
+        let engine = try Engine(try golden.model(), threads: 2)
         let vocabulary = engine.model.configuration.vocabularySize
         var largest = 0.0
         for example in golden.cases {
@@ -44,7 +44,7 @@ import WaletModels
 
     @Test(arguments: names) func chunksAndSingleTokensAgree(_ name: String) async throws {
         let golden = try Golden(name)
-        let engine = Engine(try golden.model(), threads: 2)
+        let engine = try Engine(try golden.model(), threads: 2)
         let tokens = try #require(golden.cases.map(\.tokens).max { $0.count < $1.count })
         let whole = try await engine.score(tokens, chunk: 512)
         for chunk in [1, 7, 100] {
@@ -59,7 +59,7 @@ import WaletModels
     @Test(arguments: names) func greedyAnswersAreEqual(_ name: String) async throws {
         let golden = try Golden(name)
         guard let greedy = golden.greedy else { return }
-        let engine = Engine(try golden.model(), threads: 2)
+        let engine = try Engine(try golden.model(), threads: 2)
         let sequence = engine.makeSequence()
         // The second round goes on from the first one's cache.
         for round in 0..<2 {

@@ -25,7 +25,7 @@ import WaletEngine
     let logits: [Float] = [1.0, 3.0, 2.5, -1.0, 0.0, 2.9, -4.0, 1.5]
 
     @Test func greedyTakesTheLargestAndTheLowestOfEquals() {
-        #expect(draws(.greedy, logits, count: 10) == [1: 1.0].mapValues { _ in draws(.greedy, logits, count: 10)[1]! })
+        #expect(draws(.greedy, logits, count: 10).keys.sorted() == [1])
         #expect(draws(.greedy, [0, 5, 5], count: 10).keys.sorted() == [1])
         #expect(draws(.greedy, [.nan, 1, 2], count: 10).keys.sorted() == [2])
     }

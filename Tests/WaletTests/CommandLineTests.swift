@@ -160,6 +160,20 @@ import Walet
         }
     }
 
+    @Test func benchRefusesWhatCannotBe() async throws {
+        let largest = "\(Int.max)"
+        for arguments in [["--prompt", largest], ["--generate", largest], ["--prompt", "0"], ["--batch", "17"]] {
+            let outcome = try await walet("bench", fixture("llama"), arguments[0], arguments[1])
+            #expect(outcome.code == 1, "\(arguments)")
+            #expect(outcome.errors.split(separator: "\n").count == 1)
+        }
+        // Half a terabyte of made-up weights.
+        let config = TestFiles.fixtures.appending(path: "formats/configs/kimi-k2-thinking.json").path
+        let outcome = try await walet("bench", config, "--random-weights")
+        #expect(outcome.code == 1)
+        #expect(outcome.errors.contains("bytes of memory"))
+    }
+
     @Test func residentMemoryIsTheFileAndTheCacheAndLittleMore() async throws {
         let folder = URL(filePath: TestFiles.smollm2)
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
