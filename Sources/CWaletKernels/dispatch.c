@@ -1,4 +1,5 @@
 // The public functions: each goes through the table of the instruction set in use, chosen at the first call.
+#include "internal/attention.h"
 #include "internal/kernel_table.h"
 #include "internal/q8_row.h"
 
@@ -108,7 +109,7 @@ void wk_matmul(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, cons
 }
 
 int64_t wk_q8_row_bytes(int64_t cols) {
-    return (wk_q8_metas(cols) + (cols + 31) / 32 * (int64_t)sizeof(wk_q8_meta) + 63) / 64 * 64;
+    return (wk_q8_masks(cols) + wk_q8_mask_bytes(cols) + 63) / 64 * 64;
 }
 
 void wk_q8_quantize(const float *x, int64_t x_stride, int64_t cols, int64_t n, void *q8) {
@@ -135,7 +136,19 @@ void wk_q8_matmul(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, c
     kernels()->q8_matmul(matrix, row_begin, row_end, q8, token_rows, n, y, y_stride, aligned);
 }
 
+float wk_q8_coarse = 4;
+__attribute__((constructor)) static void tune(void) { const char *c = getenv("COARSE"); if (c) wk_q8_coarse = (float)atof(c); }
 _Atomic bool wk_q8_without_dot_products;
+
+const wk_attention_kernels *wk_attention_in_use(void) {
+    const wk_kernels *k = kernels();
+#if defined(__x86_64__)
+    if (k == &wk_kernels_avx512 && __builtin_cpu_supports("avx512bf16") && !wk_q8_without_dot_products) {
+        return &wk_avx512_bf16_attention;
+    }
+#endif
+    return k->attention;
+}
 
 void wk_q8_use_dot_products(bool use) {
     atomic_store(&wk_q8_without_dot_products, !use);

@@ -4,6 +4,7 @@ import WaletEngine
 import WaletFormats
 import WaletHub
 import WaletJSON
+import WaletModels
 import WaletText
 
 public typealias Configuration = WaletFormats.Configuration
@@ -25,3 +26,4 @@ public typealias Hub = WaletHub.Hub
 public typealias HubError = WaletHub.HubError
 public typealias PullEvent = WaletHub.PullEvent
 public typealias ProgressBars = WaletHub.ProgressBars
+public typealias Precision = WaletModels.Precision

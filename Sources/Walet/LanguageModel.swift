@@ -35,21 +35,22 @@ public final class LanguageModel: Sendable {
     ///   - name: a folder of safetensors, a `.gguf` file, or the name of a stored model.
     ///   - threads: workers; nil for the physical cores.
     ///   - contextLength: tokens of prompt and answer together, at most; nil for the model's own.
+    ///   - precision: how it computes.
     /// - Throws: ``LanguageModelError``, ``FormatError``, or what is wrong with tokenizer or template.
     public static func load(
-        _ name: String, threads: Int? = nil, contextLength: Int? = nil
+        _ name: String, threads: Int? = nil, contextLength: Int? = nil, precision: Precision = .fast
     ) async throws -> LanguageModel {
         let files = try ModelFolder(try locate(name))
         let transformer = try Transformer(files.configuration, from: try files.weights())
         return try LanguageModel(
-            name: name, files: files, transformer, threads: threads, contextLength: contextLength)
+            name: name, files: files, transformer, threads: threads, contextLength: contextLength, precision: precision)
     }
 
     /// A model of made-up weights in the shape of a configuration, for measuring speed.
     /// - Parameter name: a `config.json`, or a folder with one.
     /// - Throws: ``LanguageModelError/tooLarge(name:bytes:memory:)`` where they do not fit this machine's memory.
     public static func withRandomWeights(
-        _ name: String, threads: Int? = nil
+        _ name: String, threads: Int? = nil, precision: Precision = .fast
     ) throws -> LanguageModel {
         let files = try ModelFolder(try locate(name))
         let bytes = RandomWeights.byteCount(files.configuration)
@@ -59,11 +60,12 @@ public final class LanguageModel: Sendable {
         }
         let transformer = try Transformer(files.configuration, from: RandomWeights(files.configuration))
         return try LanguageModel(
-            name: name, files: files, transformer, threads: threads, contextLength: nil)
+            name: name, files: files, transformer, threads: threads, contextLength: nil, precision: precision)
     }
 
     private init(
-        name: String, files: ModelFolder, _ transformer: Transformer, threads: Int?, contextLength: Int?
+        name: String, files: ModelFolder, _ transformer: Transformer, threads: Int?, contextLength: Int?,
+        precision: Precision
     ) throws {
         self.name = name
         configuration = files.configuration
@@ -90,7 +92,7 @@ public final class LanguageModel: Sendable {
                 minP: recommended.minP ?? 0, repetitionPenalty: recommended.repetitionPenalty ?? 1)
         }
         defaultOptions = options
-        engine = try Engine(transformer, threads: threads, contextLength: contextLength)
+        engine = try Engine(transformer, threads: threads, contextLength: contextLength, precision: precision)
     }
 
     /// Where a model of this name lies: a path, or else the name of a stored model.

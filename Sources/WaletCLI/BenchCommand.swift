@@ -19,7 +19,7 @@ struct BenchCommand: AsyncParsableCommand {
         let model =
             randomWeights
             ? try LanguageModel.withRandomWeights(
-                arguments.model, threads: arguments.threads)
+                arguments.model, threads: arguments.threads, precision: arguments.precision)
             : try await arguments.load()
         let load = (ContinuousClock.now - start) / .seconds(1)
         let result = try await model.benchmark(prompt: prompt, generate: generate, batch: batch)

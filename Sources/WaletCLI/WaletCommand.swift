@@ -51,10 +51,8 @@ struct ModelArguments: ParsableArguments {
     @Option(help: "Worker threads; by default the physical cores.")
     var threads: Int?
 
-    @Option(help: "Arithmetic: 'exact' unpacks the weights to fp32 and keeps activations in fp32.")
-    var precision: Precision = .exact
-
-    enum Precision: String, ExpressibleByArgument, CaseIterable { case exact }
+    @Option(help: "Arithmetic: 'fast' multiplies integers, 'exact' unpacks the weights and keeps all else in fp32.")
+    var precision: Precision = .fast
 
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {
@@ -64,6 +62,9 @@ struct ModelArguments: ParsableArguments {
 
     func load(contextLength: Int? = nil) async throws -> LanguageModel {
         try await Puller.pullIfNamed(model)
-        return try await LanguageModel.load(model, threads: threads, contextLength: contextLength)
+        return try await LanguageModel.load(
+            model, threads: threads, contextLength: contextLength, precision: precision)
     }
 }
+
+extension Precision: ExpressibleByArgument {}

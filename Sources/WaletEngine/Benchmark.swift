@@ -39,12 +39,14 @@ extension Engine {
         return try await perform { space in
             let vocabulary = model.configuration.vocabularySize
             let clock = ContinuousClock()
-            let caches = (0..<batch).map { _ in KVCache(model.configuration, capacity: prompt + generate) }
+            let caches = (0..<batch).map { _ in 
+                KVCache(model.configuration, capacity: prompt + generate, precision: space.precision)
+            }
             var random = SplitMix64(state: 42)
             func token() -> Int { Int.random(in: 0..<vocabulary, using: &random) }
 
             // One pass first, so that mapped pages are there and workers awake.
-            let warmUp = KVCache(model.configuration, capacity: 1)
+            let warmUp = KVCache(model.configuration, capacity: 1, precision: space.precision)
             space.batch.removeAll()
             space.batch.append([token()], to: warmUp)
             try model.forward(space)

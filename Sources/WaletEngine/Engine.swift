@@ -11,6 +11,7 @@ public final class Engine: Sendable {
     public let contextLength: Int
     /// Workers of a forward pass.
     public let threads: Int
+    public let precision: Precision
     private let loop: EngineLoop
 
     /// The instruction set that the kernels use.
@@ -37,6 +38,7 @@ public final class Engine: Sendable {
             throw .parameter(name: "threads", expected: "as many as the system lets start", found: "\(threads)")
         }
         self.threads = pool.threads
+        self.precision = precision
         let thread = Thread {
             loop.run(Workspace(configuration, pool: pool, precision: precision))
         }
@@ -49,7 +51,7 @@ public final class Engine: Sendable {
 
     /// An empty sequence, for requests that go on from one another.
     public func makeSequence() -> SequenceState {
-        SequenceState(cache: KVCache(model.configuration, capacity: contextLength))
+        SequenceState(cache: KVCache(model.configuration, capacity: contextLength, precision: precision))
     }
 
     /// Starts an answer.
@@ -258,7 +260,7 @@ private struct Scoring: Sendable {
 
     func run(_ space: Workspace) throws -> TokenScores {
         let vocabulary = model.configuration.vocabularySize
-        let cache = KVCache(model.configuration, capacity: tokens.count)
+        let cache = KVCache(model.configuration, capacity: tokens.count, precision: space.precision)
         var scores = TokenScores(logprobs: [nil], top: [])
         scores.logprobs.reserveCapacity(tokens.count)
         var first = 0

@@ -56,6 +56,8 @@ final class AttentionSpace {
     /// Latent attention: a row a token and head.
     let plainBlocks: BlockBuffer
     let contextBlocks: BlockBuffer
+    /// States of splits that several workers share, as large as the longest sequence needed so far.
+    private(set) var states = FloatBuffer(count: 0)
     /// Row `head * rows + t` holds where token t's row of that head lies in the two above: `t * heads + head`.
     let headRows: UnsafeMutablePointer<Int32>
 
@@ -74,6 +76,73 @@ final class AttentionSpace {
     }
 
     deinit { headRows.deallocate() }
+
+    func reserve(states count: Int) {
+        if states.count < count { states = FloatBuffer(count: count + count / 4) }
+    }
+}
+
+/// What one worker attends to at a time: some rows of a segment, and one head of keys and values, or for latent
+/// attention one group of query heads.
+struct AttentionTile {
+    let segment: Int
+    let rows: Range<Int>
+    let head: Int
+}
+
+extension Batch {
+    /// All rows, at most `rowsPerTile` of one segment together, times `heads`; the longest sequences first, as they
+    /// take longest.
+    func tiles(rowsPerTile: Int, heads: Int) -> [AttentionTile] {
+        var tiles: [AttentionTile] = []
+        tiles.reserveCapacity((count + rowsPerTile - 1) / rowsPerTile * heads + segments.count * heads)
+        for (index, segment) in segments.enumerated() {
+            var first = segment.rows.lowerBound
+            while first < segment.rows.upperBound {
+                let rows = first..<min(first + rowsPerTile, segment.rows.upperBound)
+                for head in 0..<heads { tiles.append(AttentionTile(segment: index, rows: rows, head: head)) }
+                first = rows.upperBound
+            }
+        }
+        return tiles
+    }
+}
+
+/// Runs tiles of attention in parallel, or, where they are too few to keep the workers busy, the splits of all tiles.
+/// The result is the same.
+/// - Parameters:
+///   - limit: positions that the last row of a tile sees.
+///   - state: floats that a split of a tile leaves.
+func attend(
+    _ tiles: [AttentionTile], _ space: AttentionSpace, _ pool: ThreadPool, limit: (AttentionTile) -> Int,
+    state: (AttentionTile) -> Int, whole: (AttentionTile, _ worker: Int) -> Void,
+    split: (AttentionTile, _ split: Int, _ state: UnsafeMutablePointer<Float>, _ worker: Int) -> Void,
+    combine: (AttentionTile, _ splits: Int, _ states: UnsafeMutablePointer<Float>) -> Void
+) {
+    let size = Int(WK_ATTENTION_SPLIT)
+    guard pool.threads > 1, tiles.count < 4 * pool.threads, tiles.contains(where: { limit($0) > size }) else {
+        pool.run(tiles.count) { task, worker in whole(tiles[task], worker) }
+        return
+    }
+    var parts: [(tile: Int, split: Int, state: Int)] = []
+    var firstStates: [Int] = []
+    var floats = 0
+    for (index, tile) in tiles.enumerated() {
+        firstStates.append(floats)
+        for split in 0..<(limit(tile) + size - 1) / size {
+            parts.append((index, split, floats))
+            floats += state(tile)
+        }
+    }
+    space.reserve(states: floats)
+    let states = space.states.pointer
+    pool.run(parts.count) { task, worker in
+        let part = parts[task]
+        split(tiles[part.tile], part.split, states + part.state, worker)
+    }
+    pool.run(tiles.count) { task, _ in
+        combine(tiles[task], (limit(tiles[task]) + size - 1) / size, states + firstStates[task])
+    }
 }
 
 /// One layer's attention: reads `normed`, writes `output`, and puts the new tokens' rows into their caches.

@@ -96,10 +96,17 @@ struct LatentAttention: Sendable {
             }
             let fresh = space.attention.keyValue.pointer + row * width
             let segment = batch.segments[batch.segmentOfRow[row]]
-            let cached = segment.cache.row(layer: layer, position: batch.positions[row])
-            wk_rms_norm(fresh, latentNorm.pointer, shape.latentNormEpsilon, cached, Int64(latent))
-            (cached + latent).update(from: fresh + latent, count: shape.ropeHeadSize)
-            rope.rotate(cached + latent, cos: cosines, sin: sines)
+            wk_rms_norm(fresh, latentNorm.pointer, shape.latentNormEpsilon, fresh, Int64(latent))
+            rope.rotate(fresh + latent, cos: cosines, sin: sines)
+            let position = batch.positions[row]
+            if segment.cache.isHalf {
+                let (page, slot) = segment.cache.page(of: position)
+                wk_latent_store(
+                    fresh, Int64(width), page + layer * segment.cache.layerBytes, Int64(slot),
+                    row + 1 == segment.rows.upperBound)
+            } else {
+                segment.cache.row(layer: layer, position: position).update(from: fresh, count: width)
+            }
         }
 
         let context = space.attention.context.pointer
@@ -116,14 +123,10 @@ struct LatentAttention: Sendable {
         pool.run(heads) { head, worker in
             absorb(head, queries, space.attention, count: rows, into: absorbed, pool.scratch(of: worker))
         }
-        pool.run(rows * heads) { task, worker in
-            let row = task / heads
-            let segment = batch.segments[batch.segmentOfRow[row]]
-            attend(
-                query: absorbed + task * width, cache: segment.cache, layer: layer,
-                positions: batch.positions[row] + 1, keyOffset: 0, keySize: width, valueOffset: 0, valueSize: latent,
-                scale: scale, scores: pool.scratch(of: worker), into: context + task * latent)
-            blocks.contextBlocks.quantize(context + task * latent, row: task)
+        if batch.segments[0].cache.isHalf {
+            attendHalf(space, absorbed, into: context)
+        } else {
+            attendExact(space, absorbed, into: context)
         }
         pool.run(heads) { head, worker in
             expand(head, context, space.attention, count: rows, into: mixed, pool.scratch(of: worker))
@@ -135,15 +138,86 @@ struct LatentAttention: Sendable {
         outputProjection(blocks.mixedBlocks.activations(mixed), count: rows, into: space.output.pointer, pool)
     }
 
+    private func attendHalf(
+        _ space: Workspace, _ absorbed: UnsafePointer<Float>, into context: UnsafeMutablePointer<Float>
+    ) {
+        let pool = space.pool
+        let batch = space.batch
+        let latent = shape.latentRank
+        let width = latent + shape.ropeHeadSize
+        let together = Int(wk_latent_heads())
+        let tiles = batch.tiles(rowsPerTile: 1, heads: (heads + together - 1) / together)
+        func withTile(_ tile: AttentionTile, _ body: (UnsafePointer<wk_latent_attention>) -> Void) {
+            let row = tile.rows.lowerBound
+            let cache = batch.segments[tile.segment].cache
+            let first = row * heads + tile.head * together
+            cache.withPages { pages in
+                var attention = wk_latent_attention(
+                    pages: pages, offset: Int64(layer * cache.layerBytes), width: Int64(width), latent: Int64(latent),
+                    scale: scale, query: absorbed + first * width, result: context + first * latent,
+                    heads: Int64(min(together, heads - tile.head * together)), limit: Int64(batch.positions[row] + 1))
+                body(&attention)
+            }
+        }
+        attend(
+            tiles, space.attention, pool,
+            limit: { batch.positions[$0.rows.lowerBound] + 1 },
+            state: { tile in
+                var floats = 0
+                withTile(tile) { floats = Int(wk_latent_state($0)) }
+                return floats
+            },
+            whole: { tile, worker in withTile(tile) { wk_latent_attend($0, pool.scratch(of: worker)) } },
+            split: { tile, split, state, worker in
+                withTile(tile) { wk_latent_attend_split($0, Int64(split), state, pool.scratch(of: worker)) }
+            },
+            combine: { tile, splits, states in withTile(tile) { wk_latent_combine($0, Int64(splits), states) } })
+        if space.attention.contextBlocks.isActive {
+            pool.run(batch.count * heads) { task, _ in
+                space.attention.contextBlocks.quantize(context + task * latent, row: task)
+            }
+        }
+    }
+
+    /// Floats that a worker needs while it attends.
+    static func scratch(_ shape: Configuration.LatentAttention) -> Int {
+        var attention = wk_latent_attention()
+        attention.width = Int64(shape.latentRank + shape.ropeHeadSize)
+        attention.latent = Int64(shape.latentRank)
+        return Int(wk_latent_scratch(&attention))
+    }
+
+    private func attendExact(
+        _ space: Workspace, _ absorbed: UnsafePointer<Float>, into context: UnsafeMutablePointer<Float>
+    ) {
+        let pool = space.pool
+        let batch = space.batch
+        let latent = shape.latentRank
+        let width = latent + shape.ropeHeadSize
+        pool.run(batch.count * heads) { task, worker in
+            let row = task / heads
+            let segment = batch.segments[batch.segmentOfRow[row]]
+            attend(
+                query: absorbed + task * width, cache: segment.cache, layer: layer,
+                positions: batch.positions[row] + 1, keyOffset: 0, keySize: width, valueOffset: 0, valueSize: latent,
+                scale: scale, scores: pool.scratch(of: worker), into: context + task * latent)
+            space.attention.contextBlocks.quantize(context + task * latent, row: task)
+        }
+    }
+
     /// Queries and new latents of all rows.
     private func project(_ space: Workspace, rows: Int) {
         let queries = space.attention.query.pointer
         switch query {
         case .dense(let projection):
-            projection(space.input, count: rows, into: queries, space.pool)
+            Linear.together(
+                [(projection, queries), (compression, space.attention.keyValue.pointer)], space.input, count: rows,
+                space.pool)
         case .compressed(let down, let norm, let up):
             let compressed = space.attention.compressedQuery.pointer
-            down(space.input, count: rows, into: compressed, space.pool)
+            Linear.together(
+                [(down, compressed), (compression, space.attention.keyValue.pointer)], space.input, count: rows,
+                space.pool)
             space.pool.run(rows) { row, _ in
                 let q = compressed + row * down.outputs
                 wk_rms_norm(q, norm.pointer, shape.latentNormEpsilon, q, Int64(down.outputs))
@@ -151,7 +225,6 @@ struct LatentAttention: Sendable {
             }
             up(space.attention.compressedBlocks.activations(compressed), count: rows, into: queries, space.pool)
         }
-        compression(space.input, count: rows, into: space.attention.keyValue.pointer, space.pool)
     }
 
     /// One head's plain query in the latent's space: absorbed[t, head, ..<latent].

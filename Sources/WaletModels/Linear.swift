@@ -35,6 +35,34 @@ struct Linear: Sendable {
         }
     }
 
+    /// Several projections of the same rows, in one parallel region.
+    /// - Parameters:
+    ///   - x: `[count, inputs]`
+    ///   - projections: with the target of each, `[count, outputs]`.
+    static func together(
+        _ projections: [(linear: Linear, target: UnsafeMutablePointer<Float>)], _ x: Activations, count: Int,
+        _ pool: ThreadPool
+    ) {
+        let total = projections.reduce(0) { $0 + $1.linear.outputs }
+        let size = RowTile(rows: total, threads: pool.threads).size
+        var tasks = 0
+        for (linear, _) in projections { tasks += (linear.outputs + size - 1) / size }
+        pool.run(tasks) { task, worker in
+            var task = task
+            for (linear, target) in projections {
+                let tile = RowTile(total: linear.outputs, size: size)
+                guard task >= tile.count else {
+                    let rows = tile.rows(task)
+                    linear.multiply(
+                        rows, x, stride: linear.inputs, count: count, into: target + rows.lowerBound,
+                        stride: linear.outputs, pool.scratch(of: worker))
+                    return
+                }
+                task -= tile.count
+            }
+        }
+    }
+
     /// Some rows of the product, on the calling worker: y[t, r - rows.lowerBound].
     /// - Parameter tokenRows: which row of the blocks is row t of the floats; nil for row t itself.
     @inline(__always)
@@ -76,6 +104,11 @@ struct RowTile: Sendable {
     let total: Int
     let size: Int
     var count: Int { (total + size - 1) / size }
+
+    init(total: Int, size: Int) {
+        self.total = total
+        self.size = size
+    }
 
     /// - Parameter share: matrices that are worked on in the same region, which balance one another.
     init(rows: Int, threads: Int, sharedWith share: Int = 1) {

@@ -90,10 +90,10 @@ public final class Transformer: Sendable {
                 space.x.pointer + row * hidden, norm.pointer, configuration.normEpsilon,
                 space.normed.pointer + index * hidden, Int64(hidden))
         }
-        // In fp32 whatever the precision: what is rounded here goes straight into the probabilities.
-        head(
-            Activations(floats: space.normed.pointer, blocks: nil), count: rows.count, into: space.logits.pointer,
-            space.pool)
+        if head.isInteger {
+            for index in 0..<rows.count { space.normedBlocks.quantize(space.normed.pointer + index * hidden, row: index) }
+        }
+        head(space.input, count: rows.count, into: space.logits.pointer, space.pool)
         return space.logits.pointer
     }
 
@@ -107,13 +107,21 @@ public final class Transformer: Sendable {
         }
     }
 
-    /// Each worker needs room for a few unpacked rows of the widest matrix, or for the scores of the longest sequence.
+    /// Each worker needs room for a few unpacked rows of the widest matrix, or for what attention works with.
     private func prepareScratch(_ space: Workspace) {
-        let positions = space.batch.segments.reduce(0) { max($0, $1.cache.count) }
         let widest = Int64(configuration.widestInput)
-        space.pool.reserve(
-            scratch: max(
-                Int(wk_matmul_scratch(widest)), Int(wk_q8_matmul_scratch(widest)), (positions + 1023) / 1024 * 1024))
+        var floats = max(Int(wk_matmul_scratch(widest)), Int(wk_q8_matmul_scratch(widest)))
+        if space.batch.segments.allSatisfy(\.cache.isHalf) {
+            switch configuration.attention {
+            case .latent(let shape): floats = max(floats, LatentAttention.scratch(shape))
+            case .grouped(let shape):
+                floats = max(floats, GroupedAttention.scratch(heads: configuration.heads, shape))
+            }
+        } else {
+            let positions = space.batch.segments.reduce(0) { max($0, $1.cache.count) }
+            floats = max(floats, (positions + 1023) / 1024 * 1024)
+        }
+        space.pool.reserve(scratch: floats)
     }
 }
 

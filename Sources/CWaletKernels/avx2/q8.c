@@ -92,16 +92,10 @@ static inline WK_TARGET void quantize_block(const float *x, uint8_t *row, int64_
     memcpy(row + wk_q8_metas(cols) + 32 * block, &meta, sizeof meta);
 }
 
+#include "../internal/q8_quantize.h"
+
 WK_TARGET void wk_avx2_q8_quantize(const float *x, int64_t x_stride, int64_t cols, int64_t n, uint8_t *q8) {
-    const int64_t row_bytes = wk_q8_row_bytes(cols);
-    for (int64_t t = 0; t < n; t++, x += x_stride, q8 += row_bytes) {
-        for (int64_t block = 0; block < cols / 32; block++) quantize_block(x + 32 * block, q8, cols, block);
-        if (cols % 32 != 0) {
-            float rest[32] = {0};
-            memcpy(rest, x + cols / 32 * 32, (size_t)(cols % 32) * sizeof(float));
-            quantize_block(rest, q8, cols, cols / 32);
-        }
-    }
+    q8_quantize(x, x_stride, cols, n, q8);
 }
 
 #endif

@@ -1,6 +1,7 @@
 // Matrix products with AVX-512, and its row of the table.
 #if defined(__x86_64__)
 #include "../avx2/avx2_q8.h"
+#include "../internal/attention.h"
 #include "decode.h"
 
 #include "single_token.h"
@@ -36,6 +37,7 @@ const wk_kernels wk_kernels_avx512 = {
     .matmul_transposed = matmul_transposed,
     .q8_quantize = wk_avx2_q8_quantize,
     .q8_matmul = wk_avx512_q8_matmul,
+    .attention = &wk_avx512_attention,
     .dot = dot,
     .axpy = axpy,
     .add = add,

@@ -8,6 +8,8 @@
 
 #pragma STDC FP_CONTRACT OFF
 
+#define WK_TARGET
+
 static void quantize_block(const float *x, uint8_t *row, int64_t cols, int64_t block) {
     uint32_t largest = 0; // as bits, where a NaN is larger than everything
     for (int i = 0; i < 32; i++) {
@@ -39,16 +41,10 @@ static void quantize_block(const float *x, uint8_t *row, int64_t cols, int64_t b
     memcpy(row + wk_q8_metas(cols) + 32 * block, &meta, sizeof meta);
 }
 
+#include "../internal/q8_quantize.h"
+
 void wk_generic_q8_quantize(const float *x, int64_t x_stride, int64_t cols, int64_t n, uint8_t *q8) {
-    const int64_t row_bytes = wk_q8_row_bytes(cols);
-    for (int64_t t = 0; t < n; t++, x += x_stride, q8 += row_bytes) {
-        for (int64_t block = 0; block < cols / 32; block++) quantize_block(x + 32 * block, q8, cols, block);
-        if (cols % 32 != 0) {
-            float rest[32] = {0};
-            memcpy(rest, x + cols / 32 * 32, (size_t)(cols % 32) * sizeof(float));
-            quantize_block(rest, q8, cols, cols / 32);
-        }
-    }
+    q8_quantize(x, x_stride, cols, n, q8);
 }
 
 // 32 weights as integers: value i is scale * half_scales[i / 16] * values[i], plus the minimum times the half's own.
@@ -174,6 +170,20 @@ static bool has_minimum(int32_t packing) {
     return packing == WK_Q4_1 || packing == WK_Q5_1 || packing == WK_Q4_K || packing == WK_Q5_K;
 }
 
+static float multiply_block(int32_t packing, const q8_block *w, const int8_t *a, const wk_q8_meta *meta, float acc) {
+    int32_t halves[2] = {0, 0};
+    for (int k = 0; k < 32; k++) halves[k / 16] += w->values[k] * a[k];
+    int32_t sum = w->half_scales[0] * halves[0] + w->half_scales[1] * halves[1];
+    acc = fmaf(w->scale * meta->scale, (float)sum, acc);
+    if (has_minimum(packing)) acc = fmaf(w->minimum, meta->scaled_sum, acc);
+    if (packing == WK_Q2_K) {
+        int32_t minima = -(w->half_minima[0] * meta->negative_half_sums[0] +
+                           w->half_minima[1] * meta->negative_half_sums[1]);
+        acc = fmaf(w->minimum * meta->scale, (float)minima, acc);
+    }
+    return acc;
+}
+
 void wk_generic_q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8,
                           const int32_t *token_rows, int64_t n, float *y, int64_t y_stride, float *scratch) {
     q8_block *blocks = (q8_block *)scratch;
@@ -183,19 +193,13 @@ void wk_generic_q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end
         for (int64_t t = 0; t < n; t++) {
             const uint8_t *token = wk_q8_token(q8, token_rows, t, row_bytes);
             const wk_q8_meta *meta = (const wk_q8_meta *)(token + wk_q8_metas(m->cols));
+            const uint8_t *fine = token + wk_q8_plane(m->cols), *masks = token + wk_q8_masks(m->cols);
+            const wk_q8_meta *fine_meta = (const wk_q8_meta *)(fine + wk_q8_metas(m->cols));
             float acc = 0;
             for (int64_t i = 0; i < count; i++) {
-                const q8_block *w = &blocks[i];
-                const int8_t *a = (const int8_t *)token + 32 * i;
-                int32_t halves[2] = {0, 0};
-                for (int k = 0; k < 32; k++) halves[k / 16] += w->values[k] * a[k];
-                int32_t sum = w->half_scales[0] * halves[0] + w->half_scales[1] * halves[1];
-                acc = fmaf(w->scale * meta[i].scale, (float)sum, acc);
-                if (has_minimum(m->packing)) acc = fmaf(w->minimum, meta[i].scaled_sum, acc);
-                if (m->packing == WK_Q2_K) {
-                    int32_t minima = -(w->half_minima[0] * meta[i].negative_half_sums[0] +
-                                       w->half_minima[1] * meta[i].negative_half_sums[1]);
-                    acc = fmaf(w->minimum * meta[i].scale, (float)minima, acc);
+                acc = multiply_block(m->packing, &blocks[i], (const int8_t *)token + 32 * i, &meta[i], acc);
+                if (masks[i / 8] >> i % 8 & 1) {
+                    acc = multiply_block(m->packing, &blocks[i], (const int8_t *)fine + 32 * i, &fine_meta[i], acc);
                 }
             }
             y[t * y_stride + (r - row_begin)] = acc;

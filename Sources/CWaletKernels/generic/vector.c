@@ -1,6 +1,7 @@
 // Operations on vectors of floats, the readable way, and the table's generic row.
 #include "generic.h"
 
+#include "../internal/attention.h"
 #include <math.h>
 
 #pragma STDC FP_CONTRACT OFF
@@ -92,6 +93,7 @@ const wk_kernels wk_kernels_generic = {
     .matmul_transposed = wk_generic_matmul_transposed,
     .q8_quantize = wk_generic_q8_quantize,
     .q8_matmul = wk_generic_q8_matmul,
+    .attention = &wk_generic_attention,
     .dot = wk_generic_dot,
     .axpy = wk_generic_axpy,
     .add = wk_generic_add,

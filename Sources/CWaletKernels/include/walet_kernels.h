@@ -95,7 +95,8 @@ bool wk_q8_supports(const wk_matrix *matrix);
 void wk_q8_matmul(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, const void *q8, const int32_t *token_rows,
                   int64_t n, float *y, int64_t y_stride, float *scratch);
 int64_t wk_q8_matmul_scratch(int64_t cols); // floats, for any n
-// For tests: false makes wk_q8_matmul do without the CPU's int8 dot products (VNNI, SDOT). True at start.
+// For tests: false makes wk_q8_matmul and attention do without the CPU's dot products of int8 (VNNI, SDOT) and BF16.
+// True at start.
 void wk_q8_use_dot_products(bool use);
 
 // y[t * y_stride + c] = sum over r in row_begin..<row_end of x[t * x_stride + (r - row_begin)] * matrix[r, c], for all
@@ -118,6 +119,56 @@ void wk_softmax(float *x, int64_t n);
 // Rotary embedding in place on n_pairs pairs. Interleaved: pair i is (x[2i], x[2i+1]); half: (x[i], x[i + n_pairs]).
 void wk_rope_interleaved(float *x, const float *cos, const float *sin, int64_t n_pairs);
 void wk_rope_half(float *x, const float *cos, const float *sin, int64_t n_pairs);
+
+// Attention over a cache of BF16 numbers in pages of WK_ATTENTION_PAGE positions. Positions go by splits of
+// WK_ATTENTION_SPLIT, each with a softmax of its own, which are then combined in their order; so memory does not grow
+// with the number of positions, and splits may be worked on by several threads. A result depends on nothing but its own
+// query and the positions that it sees.
+#define WK_ATTENTION_PAGE 64
+#define WK_ATTENTION_SPLIT 512
+
+// Query heads that share one head of keys and values. In a page lie, somewhere, the head's keys as pairs of dimensions,
+// [head_size / 2][64 positions][2], and its values as pairs of positions, [32][value_size][2]. head_size and value_size
+// are multiples of 16. Query i is row i / group's head i % group; it sees first_limit + i / group positions.
+typedef struct wk_grouped_attention {
+    const uint8_t *const *pages;
+    int64_t key_offset, value_offset; // bytes from a page's begin
+    int64_t head_size, value_size;
+    float scale;
+    const float *query;
+    int64_t query_stride; // floats from row to row; the heads of a row lie one behind the other
+    float *result;
+    int64_t result_stride;
+    int64_t queries, group, first_limit;
+} wk_grouped_attention;
+// Writes one position's keys and values. `last` clears the position behind it, whose values are a factor of zero's.
+void wk_grouped_store(const float *key, const float *value, int64_t head_size, int64_t value_size, uint8_t *keys,
+                      uint8_t *values, int64_t slot, bool last);
+int64_t wk_grouped_state(const wk_grouped_attention *attention);   // floats of a split's state
+int64_t wk_grouped_scratch(const wk_grouped_attention *attention); // floats
+void wk_grouped_attend(const wk_grouped_attention *attention, float *scratch);
+// The same in parts: each split into a state of its own, then all states, one behind the other, into the result.
+void wk_grouped_attend_split(const wk_grouped_attention *attention, int64_t split, float *state, float *scratch);
+void wk_grouped_combine(const wk_grouped_attention *attention, int64_t splits, float *states);
+
+// Query heads of one row that share one latent, and no more than wk_latent_heads() of them. In a page lie rows of
+// `width` numbers; the first `latent` of them are values too. width is a multiple of 2, latent of 16.
+typedef struct wk_latent_attention {
+    const uint8_t *const *pages;
+    int64_t offset; // bytes from a page's begin
+    int64_t width, latent;
+    float scale;
+    const float *query; // [heads][width]
+    float *result;      // [heads][latent]
+    int64_t heads, limit;
+} wk_latent_attention;
+int64_t wk_latent_heads(void); // that are worked on together: the lanes of a vector
+void wk_latent_store(const float *row, int64_t width, uint8_t *rows, int64_t slot, bool last);
+int64_t wk_latent_state(const wk_latent_attention *attention);
+int64_t wk_latent_scratch(const wk_latent_attention *attention);
+void wk_latent_attend(const wk_latent_attention *attention, float *scratch);
+void wk_latent_attend_split(const wk_latent_attention *attention, int64_t split, float *state, float *scratch);
+void wk_latent_combine(const wk_latent_attention *attention, int64_t splits, float *states);
 
 // A pool of persistent workers. The calling thread is worker 0.
 typedef struct wk_pool wk_pool;

@@ -31,6 +31,7 @@ typedef struct wk_kernels {
     // The scratch is aligned to 64 bytes; the packing is one that wk_q8_supports.
     void (*q8_matmul)(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, const uint8_t *q8,
                       const int32_t *token_rows, int64_t n, float *y, int64_t y_stride, float *scratch);
+    const struct wk_attention_kernels *attention;
     float (*dot)(const float *a, const float *b, int64_t n);
     void (*axpy)(float a, const float *x, float *y, int64_t n);
     void (*add)(const float *x, float *y, int64_t n);

@@ -60,6 +60,11 @@ static inline float wk_round_to_bf16(float v) {
     return wk_float_from_bits((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u);
 }
 
+// The nearest BF16 number, ties to even.
+static inline uint16_t wk_bf16_from_float(float v) {
+    return (uint16_t)(wk_bits_from_float(wk_round_to_bf16(v)) >> 16);
+}
+
 // Rounds to the nearest F16 number, ties to even, and returns it as fp32.
 static inline float wk_round_to_f16(float v) {
     uint32_t bits = wk_bits_from_float(v);

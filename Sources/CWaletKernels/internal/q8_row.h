@@ -1,8 +1,10 @@
-// A token's activations as int8, as wk_q8_quantize leaves them and the kernels read them. A row holds
+// A token's activations as int8, as wk_q8_quantize leaves them and the kernels read them. A row holds two planes, each
 //   [cols] the values in their order,
 //   [cols] the values again, in each block of 32 first the even ones and then the odd (for INT4, whose byte j holds
 //          values 2j and 2j + 1),
-//   [cols / 32] a wk_q8_meta for each block.
+//   [cols / 32] a wk_q8_meta for each block,
+// and a bit for each block that has a part in the second plane: what rounding to the first left of it, in steps of its
+// own. Elsewhere the second plane's metas are zeros and its values undefined.
 #ifndef WALET_Q8_ROW_H
 #define WALET_Q8_ROW_H
 
@@ -29,6 +31,20 @@ _Static_assert(sizeof(wk_q8_meta) == 32, "a block's meta is as long as its value
 // Where in a row the parts begin.
 static inline int64_t wk_q8_deinterleaved(int64_t cols) { return (cols + 31) / 32 * 32; }
 static inline int64_t wk_q8_metas(int64_t cols) { return 2 * wk_q8_deinterleaved(cols); }
+static inline int64_t wk_q8_plane(int64_t cols) {
+    return (wk_q8_metas(cols) + (cols + 31) / 32 * (int64_t)sizeof(wk_q8_meta) + 63) / 64 * 64;
+}
+static inline int64_t wk_q8_masks(int64_t cols) { return 2 * wk_q8_plane(cols); }
+// Two bytes for every 16 blocks, or for what is left of them.
+static inline int64_t wk_q8_mask_bytes(int64_t cols) { return (cols + 511) / 512 * 2; }
+
+// A block is coarse where its largest magnitude is this many times the root mean square of its row.
+#if 1
+extern float wk_q8_coarse;
+#define WK_Q8_COARSE wk_q8_coarse
+#else
+#define WK_Q8_COARSE 4.0f
+#endif
 
 // Columns and tokens that the tiled products work on at a time, and the scratch they need: for 32 rows a tile of bytes
 // with up to 6 floats a row and block, and the running sums of all tokens. The generic set needs 16 floats a block.

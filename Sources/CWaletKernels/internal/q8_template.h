@@ -138,6 +138,8 @@ WK_INLINE void multiply_block(const int tiles, const int tokens, const q8_kind k
 typedef struct q8_sink {
     const uint8_t *token; // the values that the weights face, block 0; NULL for a tile
     int64_t meta;         // from there to the meta
+    const uint8_t *masks; // the token's blocks that have a part in the second plane,
+    int64_t plane;        // which is so far behind
     wk_vec acc;
     const uint8_t *ahead; // what to fetch as this group of blocks is multiplied,
     int64_t stream;       // the same for the next stream so many bytes on,
@@ -181,6 +183,10 @@ WK_INLINE void emit(const int single, const q8_kind kind, q8_sink *sink, int64_t
         wk_vec copy[1][6];
         WK_UNROLL for (int i = 0; i < vectors_of(kind) - 8; i++) copy[0][i] = scales[i];
         multiply_block(1, 1, kind, w, (const wk_vec(*)[6])copy, &a, orders[order], meta, &sink->acc);
+        if (sink->masks[(block + k) / 8] >> (block + k) % 8 & 1) {
+            a += sink->plane;
+            multiply_block(1, 1, kind, w, (const wk_vec(*)[6])copy, &a, orders[order], meta, &sink->acc);
+        }
     } else {
         wk_words *out = sink->tile + (block + k - sink->first_block) * vectors_of(kind);
         WK_UNROLL for (int i = 0; i < 8; i++) w_store(out + i, w[i]);
@@ -625,6 +631,8 @@ WK_INLINE void multiply_one(const int32_t packing, const wk_matrix *m, int64_t r
     for (int64_t r = row_begin; r < row_end; r += WK_LANES) {
         const int64_t first = first_of_tile(r, row_end);
         q8_sink sink = {.token = token + values, .meta = wk_q8_metas(m->cols) - values, .acc = f_zero()};
+        sink.masks = token + wk_q8_masks(m->cols);
+        sink.plane = wk_q8_plane(m->cols);
         const int64_t next = r + 2 * WK_LANES <= row_end ? r + WK_LANES : first;
         sink.ahead = m->data + next * m->row_bytes;
         if (packing == WK_INT4 || packing == WK_INT8) {
@@ -643,14 +651,19 @@ WK_INLINE void multiply_one(const int32_t packing, const wk_matrix *m, int64_t r
     }
 }
 
-// A chunk of blocks in tiles times `tokens` tokens; acc holds the running sums, WK_Q8_TILES tiles a token.
+// A chunk of blocks in tiles times `tokens` tokens; acc holds the running sums, WK_Q8_TILES tiles a token. The values
+// that the weights face are at the rows' offset, their metas so far behind, the second plane and the bits for it too.
+// Where only some of the tokens have a part there, the others add zeros.
 WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind kind, const wk_words *w, int64_t blocks,
-                              const uint8_t *const *rows, int64_t offset, int64_t meta, float *acc) {
+                              const uint8_t *const *rows, int64_t offset, int64_t meta, int64_t plane, int64_t masks,
+                              float *acc) {
     static const int64_t in_order[8] = {0, 4, 8, 12, 16, 20, 24, 28};
     wk_vec sums[WK_Q8_TILES * WK_Q8_TOKENS];
     const uint8_t *a[WK_Q8_TOKENS];
+    uint32_t fine = 0;
     FOR_TOKENS {
         a[t] = rows[t] + offset;
+        fine |= wk_load_u16(rows[t] + masks);
         FOR_TILES sums[i * tokens + t] = f_load(acc + (t * WK_Q8_TILES + i) * WK_LANES);
     }
     for (int64_t block = 0; block < blocks; block++, w += vectors_of(kind)) {
@@ -661,6 +674,11 @@ WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind k
             }
         }
         multiply_block(tiles, tokens, kind, w, (const wk_vec(*)[6])scales, a, in_order, meta, sums);
+        if (fine >> block & 1) {
+            FOR_TOKENS a[t] += plane;
+            multiply_block(tiles, tokens, kind, w, (const wk_vec(*)[6])scales, a, in_order, meta, sums);
+            FOR_TOKENS a[t] -= plane;
+        }
         FOR_TOKENS a[t] += 32;
     }
     FOR_TOKENS FOR_TILES f_store(acc + (t * WK_Q8_TILES + i) * WK_LANES, sums[i * tokens + t]);
@@ -674,7 +692,7 @@ WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const q8_un
                              int64_t r, int64_t skip, int64_t end, const uint8_t *const *rows, int64_t count, float *y,
                              int64_t y_stride, float *scratch) {
     const q8_kind kind = kind_of(packing);
-    const int64_t blocks = m->cols / 32, meta = wk_q8_metas(m->cols);
+    const int64_t blocks = m->cols / 32, meta = wk_q8_metas(m->cols), plane = wk_q8_plane(m->cols);
     const int64_t values = kind.deinterleaved ? wk_q8_deinterleaved(m->cols) : 0;
     wk_words *w = (wk_words *)scratch;
     float *acc = scratch + WK_Q8_TILES * WK_Q8_TILE_VECTORS * WK_LANES;
@@ -684,7 +702,7 @@ WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const q8_un
         for (int i = 0; i < tiles; i++) unpack(m, r + i * WK_LANES, b, b + chunk, w + i * WK_Q8_TILE_VECTORS);
         int64_t t = 0;
 #define MULTIPLY(tokens)                                                                                               \
-    (multiply_tiles(tiles, tokens, kind, w, chunk, rows + t, values + 32 * b, meta - values,                         \
+    (multiply_tiles(tiles, tokens, kind, w, chunk, rows + t, values + 32 * b, meta - values, plane, 2 * plane + b / 8, \
                     acc + t * WK_Q8_TILES * WK_LANES),                                                                 \
      t += (tokens))
         while (count - t >= WK_Q8_TOKENS) MULTIPLY(WK_Q8_TOKENS);

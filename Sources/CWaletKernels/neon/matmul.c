@@ -1,6 +1,7 @@
 // Matrix products with NEON, and its row of the table.
 #if defined(__aarch64__)
 #include "neon.h"
+#include "../internal/attention.h"
 #include "neon_q8.h"
 
 typedef bool (*single_token_fn)(const wk_matrix *m, int64_t r, const float *x, wk_vec *sums);
@@ -46,6 +47,7 @@ const wk_kernels wk_kernels_neon = {
     .matmul_transposed = matmul_transposed,
     .q8_quantize = wk_neon_q8_quantize,
     .q8_matmul = wk_neon_q8_matmul,
+    .attention = &wk_neon_attention,
     .dot = dot,
     .axpy = axpy,
     .add = add,

@@ -1,0 +1,202 @@
+// Doors to attention: packing of queries, splits, and how splits are combined.
+#include "internal/attention.h"
+
+#include <math.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+static uint32_t packed_pair(float a, float b) {
+    return wk_bf16_from_float(a) | (uint32_t)wk_bf16_from_float(b) << 16;
+}
+
+static void store_u32(uint8_t *p, uint32_t v) {
+    memcpy(p, &v, sizeof v);
+}
+
+static void store_bf16(uint8_t *p, float v) {
+    const uint16_t bits = wk_bf16_from_float(v);
+    memcpy(p, &bits, sizeof bits);
+}
+
+static int64_t rounded_up(int64_t n) {
+    return (n + 15) / 16 * 16;
+}
+
+static int64_t splits_of(int64_t positions) {
+    return (positions + WK_ATTENTION_SPLIT - 1) / WK_ATTENTION_SPLIT;
+}
+
+static int64_t end_of(int64_t split, int64_t positions) {
+    const int64_t end = (split + 1) * WK_ATTENTION_SPLIT;
+    return end < positions ? end : positions;
+}
+
+// total += part, of two softmaxes over different positions.
+static void combine(float *top, float *sum, float *result, float part_top, float part_sum, const float *part,
+                    int64_t count) {
+    const float largest = part_top > *top ? part_top : *top;
+    const float before = expf(*top - largest), now = expf(part_top - largest);
+    *sum = *sum * before + part_sum * now;
+    *top = largest;
+    for (int64_t i = 0; i < count; i++) result[i] = result[i] * before + part[i] * now;
+}
+
+// Grouped attention
+
+void wk_grouped_store(const float *key, const float *value, int64_t head_size, int64_t value_size, uint8_t *keys,
+                      uint8_t *values, int64_t slot, bool last) {
+    for (int64_t p = 0; p < head_size / 2; p++) {
+        store_u32(keys + 4 * (p * WK_ATTENTION_PAGE + slot), packed_pair(key[2 * p], key[2 * p + 1]));
+    }
+    uint8_t *out = values + 4 * (slot / 2 * value_size) + 2 * (slot % 2);
+    const bool alone = last && slot % 2 == 0;
+    for (int64_t i = 0; i < value_size; i++) {
+        store_bf16(out + 4 * i, value[i]);
+        if (alone) store_bf16(out + 4 * i + 2, 0);
+    }
+}
+
+static int64_t limit_of(const wk_grouped_attention *a) {
+    return a->first_limit + (a->queries - 1) / a->group;
+}
+
+int64_t wk_grouped_state(const wk_grouped_attention *a) {
+    return a->queries * (WK_ATTENTION_STATE + a->value_size);
+}
+
+int64_t wk_grouped_scratch(const wk_grouped_attention *a) {
+    return rounded_up(a->queries * a->head_size / 2) + rounded_up(2 * a->queries) + 2 * wk_grouped_state(a) + 16;
+}
+
+static wk_grouped_tile grouped_tile(const wk_grouped_attention *a, float *scratch) {
+    uint32_t *packed = (uint32_t *)scratch;
+    int64_t *limits = (int64_t *)(scratch + rounded_up(a->queries * a->head_size / 2));
+    for (int64_t i = 0; i < a->queries; i++) {
+        const float *q = a->query + i / a->group * a->query_stride + i % a->group * a->head_size;
+        uint32_t *out = packed + i * a->head_size / 2;
+        for (int64_t p = 0; p < a->head_size / 2; p++) {
+            out[p] = packed_pair(q[2 * p] * a->scale, q[2 * p + 1] * a->scale);
+        }
+        limits[i] = a->first_limit + i / a->group;
+    }
+    return (wk_grouped_tile){.pages = a->pages, .key_offset = a->key_offset, .value_offset = a->value_offset,
+                             .head_size = a->head_size, .value_size = a->value_size, .queries = a->queries,
+                             .packed = packed, .limits = limits};
+}
+
+static float *aligned(float *scratch) {
+    return (float *)(((uintptr_t)scratch + 63) / 64 * 64);
+}
+
+static void grouped_add(const wk_grouped_attention *a, float *state, const float *part) {
+    const int64_t stride = WK_ATTENTION_STATE + a->value_size;
+    for (int64_t i = 0; i < a->queries; i++, state += stride, part += stride) {
+        combine(state, state + 1, state + WK_ATTENTION_STATE, part[0], part[1], part + WK_ATTENTION_STATE,
+                a->value_size);
+    }
+}
+
+static void grouped_finish(const wk_grouped_attention *a, const float *state) {
+    const int64_t stride = WK_ATTENTION_STATE + a->value_size;
+    for (int64_t i = 0; i < a->queries; i++, state += stride) {
+        float *out = a->result + i / a->group * a->result_stride + i % a->group * a->value_size;
+        const float factor = 1 / state[1];
+        for (int64_t j = 0; j < a->value_size; j++) out[j] = state[WK_ATTENTION_STATE + j] * factor;
+    }
+}
+
+void wk_grouped_attend(const wk_grouped_attention *a, float *scratch) {
+    float *from = aligned(scratch);
+    const wk_grouped_tile tile = grouped_tile(a, from);
+    float *state = from + rounded_up(a->queries * a->head_size / 2) + rounded_up(2 * a->queries);
+    float *part = state + wk_grouped_state(a);
+    const wk_attention_kernels *kernels = wk_attention_in_use();
+    const int64_t limit = limit_of(a);
+    for (int64_t split = 0; split < splits_of(limit); split++) {
+        kernels->grouped_split(&tile, split * WK_ATTENTION_SPLIT, end_of(split, limit), split == 0 ? state : part);
+        if (split > 0) grouped_add(a, state, part);
+    }
+    grouped_finish(a, state);
+}
+
+void wk_grouped_attend_split(const wk_grouped_attention *a, int64_t split, float *state, float *scratch) {
+    const wk_grouped_tile tile = grouped_tile(a, aligned(scratch));
+    wk_attention_in_use()->grouped_split(&tile, split * WK_ATTENTION_SPLIT, end_of(split, limit_of(a)), state);
+}
+
+void wk_grouped_combine(const wk_grouped_attention *a, int64_t splits, float *states) {
+    for (int64_t split = 1; split < splits; split++) grouped_add(a, states, states + split * wk_grouped_state(a));
+    grouped_finish(a, states);
+}
+
+// Latent attention
+
+int64_t wk_latent_heads(void) {
+    return wk_attention_in_use()->lanes;
+}
+
+void wk_latent_store(const float *row, int64_t width, uint8_t *rows, int64_t slot, bool last) {
+    uint8_t *out = rows + slot * 2 * width;
+    for (int64_t i = 0; i < width; i++) store_bf16(out + 2 * i, row[i]);
+    if (last && slot % 2 == 0) memset(out + 2 * width, 0, (size_t)(2 * width));
+}
+
+int64_t wk_latent_state(const wk_latent_attention *a) {
+    return wk_latent_heads() * (2 + a->latent);
+}
+
+int64_t wk_latent_scratch(const wk_latent_attention *a) {
+    return rounded_up(wk_latent_heads() * a->width / 2) + 2 * rounded_up(wk_latent_state(a)) + 16;
+}
+
+static wk_latent_tile latent_tile(const wk_latent_attention *a, float *scratch) {
+    uint32_t *packed = (uint32_t *)scratch;
+    const int64_t lanes = wk_latent_heads();
+    if (a->heads < lanes) memset(packed, 0, (size_t)(lanes * a->width / 2) * sizeof *packed);
+    for (int64_t h = 0; h < a->heads; h++) {
+        const float *q = a->query + h * a->width;
+        for (int64_t p = 0; p < a->width / 2; p++) {
+            packed[p * lanes + h] = packed_pair(q[2 * p] * a->scale, q[2 * p + 1] * a->scale);
+        }
+    }
+    return (wk_latent_tile){.pages = a->pages, .offset = a->offset, .width = a->width, .latent = a->latent,
+                            .packed = packed};
+}
+
+static void latent_add(const wk_latent_attention *a, float *state, const float *part) {
+    const int64_t lanes = wk_latent_heads();
+    for (int64_t h = 0; h < a->heads; h++) {
+        combine(state + h, state + lanes + h, state + 2 * lanes + h * a->latent, part[h], part[lanes + h],
+                part + 2 * lanes + h * a->latent, a->latent);
+    }
+}
+
+static void latent_finish(const wk_latent_attention *a, const float *state) {
+    const int64_t lanes = wk_latent_heads();
+    for (int64_t h = 0; h < a->heads; h++) {
+        const float factor = 1 / state[lanes + h], *from = state + 2 * lanes + h * a->latent;
+        for (int64_t i = 0; i < a->latent; i++) a->result[h * a->latent + i] = from[i] * factor;
+    }
+}
+
+void wk_latent_attend(const wk_latent_attention *a, float *scratch) {
+    float *from = aligned(scratch);
+    const wk_latent_tile tile = latent_tile(a, from);
+    float *state = from + rounded_up(wk_latent_heads() * a->width / 2), *part = state + rounded_up(wk_latent_state(a));
+    const wk_attention_kernels *kernels = wk_attention_in_use();
+    for (int64_t split = 0; split < splits_of(a->limit); split++) {
+        kernels->latent_split(&tile, split * WK_ATTENTION_SPLIT, end_of(split, a->limit), split == 0 ? state : part);
+        if (split > 0) latent_add(a, state, part);
+    }
+    latent_finish(a, state);
+}
+
+void wk_latent_attend_split(const wk_latent_attention *a, int64_t split, float *state, float *scratch) {
+    const wk_latent_tile tile = latent_tile(a, aligned(scratch));
+    wk_attention_in_use()->latent_split(&tile, split * WK_ATTENTION_SPLIT, end_of(split, a->limit), state);
+}
+
+void wk_latent_combine(const wk_latent_attention *a, int64_t splits, float *states) {
+    for (int64_t split = 1; split < splits; split++) latent_add(a, states, states + split * wk_latent_state(a));
+    latent_finish(a, states);
+}
