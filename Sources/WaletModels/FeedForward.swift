@@ -25,13 +25,13 @@ final class FeedForwardSpace {
             routed = experts?.width ?? 0
             shared = routed * (experts?.shared ?? 0)
             inner = max(
-                configuration.feedForwardSize, (experts?.width ?? 0) * max(perToken, experts?.shared ?? 0))
+                configuration.feedForwardSize, (experts?.width ?? 0) * (perToken + (experts?.shared ?? 0)))
         }
 
         var rowFloats: Int { 2 * inner + 2 * perToken * hidden + 2 * experts + groups + 2 * perToken }
     }
 
-    /// silu(gate) * up, `[slots, width]`, and up alone.
+    /// silu(gate) * up, `[slots, width]`, and up alone; those of shared experts come before those of routed ones.
     let gate: FloatBuffer
     let up: FloatBuffer
     /// Inputs in order of experts, `[rows * perToken, hidden]`
@@ -132,9 +132,9 @@ struct GatedFeedForward: Sendable {
         _ blocks: BlockBuffer, _ pool: ThreadPool
     ) {
         let inner = space.gate.pointer
-        let tile = RowTile(rows: gate.outputs, threads: pool.threads)
-        pool.run(tile.count) { task, worker in
-            activate(tile.rows(task), x, count: count, into: inner, up: space.up.pointer, pool.scratch(of: worker))
+        let shares = Shares(rows: gate.outputs, threads: pool.threads)
+        pool.run(shares.count) { task, worker in
+            activate(shares.rows(task), x, count: count, into: inner, up: space.up.pointer, pool.scratch(of: worker))
         }
         if blocks.isActive, down.isInteger {
             pool.run(count) { row, _ in blocks.quantize(inner + row * down.inputs, row: row) }
@@ -181,11 +181,6 @@ struct SparseFeedForward: Sendable {
         let hidden = router.gate.inputs
         let perToken = router.experts.perToken
 
-        if let shared {
-            shared(x, count: rows, into: output, space, space.sharedBlocks, pool)
-        } else {
-            output.update(repeating: 0, count: rows * hidden)
-        }
         route(x, rows: rows, space, pool)
         let active = group(rows: rows, space)
         if x.blocks == nil || !takesBlocks {
@@ -197,37 +192,61 @@ struct SparseFeedForward: Sendable {
             }
         }
 
+        // One region for gate and up of the shared experts and of all active ones, one for down.
         let width = experts[0].gate.outputs
-        let upper = RowTile(rows: width, threads: pool.threads, sharedWith: active)
-        pool.run(active * upper.count) { task, worker in
-            let (index, part) = task.quotientAndRemainder(dividingBy: upper.count)
-            let expert = Int(space.active[index])
-            let first = Int(space.firstSlot[expert])
-            let count = Int(space.firstSlot[expert + 1]) - first
-            let inputs = Activations(
-                floats: space.gathered.pointer + first * hidden, blocks: takesBlocks ? x.blocks : nil)
-            experts[expert].activate(
-                upper.rows(part), inputs, tokenRows: space.tokenOfSlot + first, count: count,
-                into: space.gate.pointer + first * width, up: space.up.pointer + first * width,
-                pool.scratch(of: worker))
-        }
-        if space.routedBlocks.isActive {
-            pool.run(rows * perToken) { slot, _ in
-                space.routedBlocks.quantize(space.gate.pointer + slot * width, row: slot)
+        let sharedWidth = shared?.gate.outputs ?? 0
+        let gate = space.gate.pointer + rows * sharedWidth
+        let up = space.up.pointer + rows * sharedWidth
+        let upper = Shares(rows: sharedWidth + active * width, threads: pool.threads)
+        pool.run(upper.count) { task, worker in
+            let share = upper.rows(task)
+            let scratch = pool.scratch(of: worker)
+            if let shared, share.lowerBound < sharedWidth {
+                shared.activate(
+                    share.lowerBound..<min(share.upperBound, sharedWidth), x, count: rows, into: space.gate.pointer,
+                    up: space.up.pointer, scratch)
+            }
+            let routed = max(0, share.lowerBound - sharedWidth)..<max(0, share.upperBound - sharedWidth)
+            forEachPiece(routed, size: width) { index, piece in
+                let (expert, first, count) = slots(of: index, space)
+                let inputs = Activations(
+                    floats: space.gathered.pointer + first * hidden, blocks: takesBlocks ? x.blocks : nil)
+                experts[expert].activate(
+                    piece, inputs, tokenRows: space.tokenOfSlot + first, count: count, into: gate + first * width,
+                    up: up + first * width, scratch)
             }
         }
-        let lower = RowTile(rows: hidden, threads: pool.threads, sharedWith: active)
-        pool.run(active * lower.count) { task, worker in
-            let (index, part) = task.quotientAndRemainder(dividingBy: lower.count)
-            let expert = Int(space.active[index])
-            let first = Int(space.firstSlot[expert])
-            let count = Int(space.firstSlot[expert + 1]) - first
-            let tile = lower.rows(part)
-            experts[expert].down.multiply(
-                tile, space.routedBlocks.activations(space.gate.pointer + first * width, from: first), stride: width,
-                count: count, into: space.outputs.pointer + first * hidden + tile.lowerBound, stride: hidden,
-                pool.scratch(of: worker))
+        if space.routedBlocks.isActive || space.sharedBlocks.isActive {
+            pool.run(rows * (perToken + (shared == nil ? 0 : 1))) { task, _ in
+                if task < rows * perToken {
+                    space.routedBlocks.quantize(gate + task * width, row: task)
+                } else {
+                    let row = task - rows * perToken
+                    space.sharedBlocks.quantize(space.gate.pointer + row * sharedWidth, row: row)
+                }
+            }
         }
+        let sharedHidden = shared == nil ? 0 : hidden
+        let lower = Shares(rows: sharedHidden + active * hidden, threads: pool.threads)
+        pool.run(lower.count) { task, worker in
+            let share = lower.rows(task)
+            let scratch = pool.scratch(of: worker)
+            if let shared, share.lowerBound < sharedHidden {
+                let piece = share.lowerBound..<min(share.upperBound, sharedHidden)
+                shared.down.multiply(
+                    piece, space.sharedBlocks.activations(space.gate.pointer), stride: sharedWidth, count: rows,
+                    into: output + piece.lowerBound, stride: hidden, scratch)
+            }
+            let routed = max(0, share.lowerBound - sharedHidden)..<max(0, share.upperBound - sharedHidden)
+            forEachPiece(routed, size: hidden) { index, piece in
+                let (expert, first, count) = slots(of: index, space)
+                experts[expert].down.multiply(
+                    piece, space.routedBlocks.activations(gate + first * width, from: first), stride: width,
+                    count: count, into: space.outputs.pointer + first * hidden + piece.lowerBound, stride: hidden,
+                    scratch)
+            }
+        }
+        if shared == nil { output.update(repeating: 0, count: rows * hidden) }
         pool.run(rows) { row, _ in
             for k in row * perToken..<(row + 1) * perToken {
                 wk_axpy(
@@ -235,6 +254,14 @@ struct SparseFeedForward: Sendable {
                     output + row * hidden, Int64(hidden))
             }
         }
+    }
+
+    /// An active expert by its number in `space.active`, its first slot, and how many it has.
+    @inline(__always)
+    private func slots(of index: Int, _ space: FeedForwardSpace) -> (expert: Int, first: Int, count: Int) {
+        let expert = Int(space.active[index])
+        let first = Int(space.firstSlot[expert])
+        return (expert, first, Int(space.firstSlot[expert + 1]) - first)
     }
 
     private func route(_ x: Activations, rows: Int, _ space: FeedForwardSpace, _ pool: ThreadPool) {

@@ -25,14 +25,7 @@ struct Linear: Sendable {
     ///   - x: `[count, inputs]`
     ///   - y: `[count, outputs]`
     func callAsFunction(_ x: Activations, count: Int, into y: UnsafeMutablePointer<Float>, _ pool: ThreadPool) {
-        let outputs = outputs
-        let tile = RowTile(rows: outputs, threads: pool.threads)
-        pool.run(tile.count) { task, worker in
-            let rows = tile.rows(task)
-            multiply(
-                rows, x, stride: inputs, count: count, into: y + rows.lowerBound, stride: outputs,
-                pool.scratch(of: worker))
-        }
+        Self.together([(self, y)], x, count: count, pool)
     }
 
     /// Several projections of the same rows, in one parallel region.
@@ -43,22 +36,19 @@ struct Linear: Sendable {
         _ projections: [(linear: Linear, target: UnsafeMutablePointer<Float>)], _ x: Activations, count: Int,
         _ pool: ThreadPool
     ) {
-        let total = projections.reduce(0) { $0 + $1.linear.outputs }
-        let size = RowTile(rows: total, threads: pool.threads).size
-        var tasks = 0
-        for (linear, _) in projections { tasks += (linear.outputs + size - 1) / size }
-        pool.run(tasks) { task, worker in
-            var task = task
+        let shares = Shares(rows: projections.reduce(0) { $0 + $1.linear.outputs }, threads: pool.threads)
+        pool.run(shares.count) { task, worker in
+            let share = shares.rows(task)
+            var start = 0
             for (linear, target) in projections {
-                let tile = RowTile(total: linear.outputs, size: size)
-                guard task >= tile.count else {
-                    let rows = tile.rows(task)
-                    linear.multiply(
-                        rows, x, stride: linear.inputs, count: count, into: target + rows.lowerBound,
-                        stride: linear.outputs, pool.scratch(of: worker))
-                    return
-                }
-                task -= tile.count
+                let first = max(0, share.lowerBound - start)
+                let end = min(linear.outputs, share.upperBound - start)
+                start += linear.outputs
+                guard first < end else { continue }
+                let rows = first..<end
+                linear.multiply(
+                    rows, x, stride: linear.inputs, count: count, into: target + rows.lowerBound,
+                    stride: linear.outputs, pool.scratch(of: worker))
             }
         }
     }
@@ -99,24 +89,43 @@ struct Linear: Sendable {
     }
 }
 
-/// How the rows of a matrix are dealt to workers: tiles large enough to stream, enough of them to balance.
-struct RowTile: Sendable {
-    let total: Int
-    let size: Int
-    var count: Int { (total + size - 1) / size }
+/// How rows are dealt to workers: large shares first, as long streams are read fastest, then ever smaller ones, so that
+/// all workers end at about the same time.
+struct Shares {
+    /// Share i is `bounds[i]..<bounds[i + 1]`.
+    private let bounds: [Int]
+    var count: Int { bounds.count - 1 }
 
-    init(total: Int, size: Int) {
-        self.total = total
-        self.size = size
+    init(rows: Int, threads: Int) {
+        // Whole tiles of the kernels, which also keeps two workers' results apart by a cache line.
+        let unit = 32
+        var bounds = [0]
+        bounds.reserveCapacity(64)
+        if threads > 1 {
+            while bounds.last! < rows {
+                let rest = rows - bounds.last!
+                let size = max(2 * unit, (rest / (2 * threads) + unit - 1) / unit * unit)
+                // No scrap at the end.
+                bounds.append(rest - size < unit ? rows : bounds.last! + size)
+            }
+        } else if rows > 0 {
+            bounds.append(rows)
+        }
+        self.bounds = bounds
     }
 
-    /// - Parameter share: matrices that are worked on in the same region, which balance one another.
-    init(rows: Int, threads: Int, sharedWith share: Int = 1) {
-        total = rows
-        let wanted = max(1, threads * 8 / max(1, share))
-        // A multiple of 16 rows keeps two workers' results apart by a cache line.
-        size = threads == 1 ? max(1, rows) : max(16, ((rows + wanted - 1) / wanted + 15) / 16 * 16)
-    }
+    @inline(__always)
+    func rows(_ index: Int) -> Range<Int> { bounds[index]..<bounds[index + 1] }
+}
 
-    func rows(_ index: Int) -> Range<Int> { index * size..<min(total, (index + 1) * size) }
+/// Cuts a range of rows of matrices that are counted through, `size` rows each, at the matrices' ends.
+@inline(__always)
+func forEachPiece(_ range: Range<Int>, size: Int, _ body: (_ matrix: Int, _ rows: Range<Int>) -> Void) {
+    var row = range.lowerBound
+    while row < range.upperBound {
+        let (matrix, first) = row.quotientAndRemainder(dividingBy: size)
+        let end = min(size, first + range.upperBound - row)
+        body(matrix, first..<end)
+        row += end - first
+    }
 }

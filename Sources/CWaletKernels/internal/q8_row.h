@@ -39,12 +39,7 @@ static inline int64_t wk_q8_masks(int64_t cols) { return 2 * wk_q8_plane(cols); 
 static inline int64_t wk_q8_mask_bytes(int64_t cols) { return (cols + 511) / 512 * 2; }
 
 // A block is coarse where its largest magnitude is this many times the root mean square of its row.
-#if 1
-extern float wk_q8_coarse;
-#define WK_Q8_COARSE wk_q8_coarse
-#else
-#define WK_Q8_COARSE 4.0f
-#endif
+#define WK_Q8_COARSE 5.0f
 
 // Columns and tokens that the tiled products work on at a time, and the scratch they need: for 32 rows a tile of bytes
 // with up to 6 floats a row and block, and the running sums of all tokens. The generic set needs 16 floats a block.
@@ -53,6 +48,8 @@ extern float wk_q8_coarse;
 #define WK_Q8_TILE_VECTORS (WK_Q8_CHUNK_BLOCKS * (8 + 6)) // each as long as the tile has rows
 #define WK_Q8_TILE_FLOATS (32 * (WK_Q8_TILE_VECTORS + WK_Q8_SLAB_TOKENS))
 #define WK_Q8_SCRATCH(cols) (WK_Q8_TILE_FLOATS + 16 * (((cols) + 31) / 32))
+// So many tokens, as a batch of decoding sequences has, are few: reading the weights takes longer than multiplying.
+#define WK_Q8_MOST_FEW 8
 
 extern _Atomic bool wk_q8_without_dot_products;
 

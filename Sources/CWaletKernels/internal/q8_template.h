@@ -22,8 +22,8 @@
 //       a[t] + offsets[k], k in first..<first + count. Weights are unsigned of 2 to 6 bits, or of 8 bits as prepared.
 //       The sums are exact.
 //
-// The arithmetic, in the order of generic/q8.c, is in multiply_block alone. One token is multiplied as the weights are
-// unpacked; for more, chunks of the columns are unpacked into a tile that stays in the L1 cache.
+// The arithmetic, in the order of generic/q8.c, is in multiply_block alone. Few tokens are multiplied as the weights are
+// unpacked; for many, chunks of the columns are unpacked into a tile that stays in the L1 cache.
 #include "kernel_table.h"
 #include "q8_row.h"
 
@@ -134,13 +134,13 @@ WK_INLINE void multiply_block(const int tiles, const int tokens, const q8_kind k
     }
 }
 
-// Where the blocks of WK_LANES rows go: to the sum of one token at once, or into a tile.
+// Where the blocks of WK_LANES rows go: to the sums of a few tokens at once, or into a tile.
 typedef struct q8_sink {
-    const uint8_t *token; // the values that the weights face, block 0; NULL for a tile
-    int64_t meta;         // from there to the meta
-    const uint8_t *masks; // the token's blocks that have a part in the second plane,
-    int64_t plane;        // which is so far behind
-    wk_vec acc;
+    const uint8_t *token[4]; // the values that the weights face, block 0; none for a tile
+    int64_t meta;                    // from there to the meta
+    const uint8_t *masks;            // the blocks in which a token has a part in the second plane,
+    int64_t plane;                   // which is so far behind
+    wk_vec acc[4];
     const uint8_t *ahead; // what to fetch as this group of blocks is multiplied,
     int64_t stream;       // the same for the next stream so many bytes on,
     int64_t further;      // the same for the tile after that so many bytes on,
@@ -171,21 +171,22 @@ WK_INLINE void fetch_ahead(const q8_kind kind, const q8_sink *sink, const int k)
 // The orders in which the words of a block face the values.
 enum { IN_ORDER, NIBBLE_SEAM, BYTE_SEAM };
 
-WK_INLINE void emit(const int single, const q8_kind kind, q8_sink *sink, int64_t block, const int k, const int order,
+WK_INLINE void emit(const int tokens, const q8_kind kind, q8_sink *sink, int64_t block, const int k, const int order,
                     const wk_words *w, const wk_vec *scales) {
-    if (single) {
+    if (tokens) {
         const int64_t meta = sink->meta, seam0 = meta + WK_Q8_SEAM(0), seam1 = meta + WK_Q8_SEAM(1);
         const int64_t orders[3][8] = {{0, 4, 8, 12, 16, 20, 24, 28},
                                       {seam0, 2, 6, 10, seam1, 18, 22, 26},
                                       {meta + WK_Q8_SEAM(2), 2, 6, 10, 14, 18, 22, 26}};
-        const uint8_t *a = sink->token + 32 * (block + k);
+        const uint8_t *a[4];
+        FOR_TOKENS a[t] = sink->token[t] + 32 * (block + k);
         fetch_ahead(kind, sink, k);
         wk_vec copy[1][6];
         WK_UNROLL for (int i = 0; i < vectors_of(kind) - 8; i++) copy[0][i] = scales[i];
-        multiply_block(1, 1, kind, w, (const wk_vec(*)[6])copy, &a, orders[order], meta, &sink->acc);
-        if (sink->masks[(block + k) / 8] >> (block + k) % 8 & 1) {
-            a += sink->plane;
-            multiply_block(1, 1, kind, w, (const wk_vec(*)[6])copy, &a, orders[order], meta, &sink->acc);
+        const int fine = sink->masks[(block + k) / 8] >> (block + k) % 8 & 1;
+        for (int plane = 0; plane <= fine; plane++) {
+            multiply_block(1, tokens, kind, w, (const wk_vec(*)[6])copy, a, orders[order], meta, sink->acc);
+            FOR_TOKENS a[t] += sink->plane;
         }
     } else {
         wk_words *out = sink->tile + (block + k - sink->first_block) * vectors_of(kind);
@@ -219,7 +220,7 @@ WK_INLINE void load_words(const uint8_t *p, int64_t stride, const int room, cons
     }
 }
 
-WK_INLINE void emit_nibbles(const int single, const int32_t packing, q8_sink *sink, int64_t block, const int k,
+WK_INLINE void emit_nibbles(const int tokens, const int32_t packing, q8_sink *sink, int64_t block, const int k,
                             const int order, const wk_words q[4], const wk_vec *scales) {
     wk_words w[8];
     WK_UNROLL for (int i = 0; i < 4; i++) {
@@ -233,32 +234,32 @@ WK_INLINE void emit_nibbles(const int single, const int32_t packing, q8_sink *si
         static const int8_t values[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
         WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_look_up(values, w[i]);
     }
-    emit(single, kind_of(packing), sink, block, k, order, w, scales);
+    emit(tokens, kind_of(packing), sink, block, k, order, w, scales);
 }
 
 // Q4_0 and IQ4_NL: two blocks are 9 words, and the first block's bytes lie two off.
-WK_INLINE void pair_q4_0(const int single, const int32_t packing, const int k, const uint8_t *p, int64_t stride,
+WK_INLINE void pair_q4_0(const int tokens, const int32_t packing, const int k, const uint8_t *p, int64_t stride,
                          const int room, int count, int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     load_words(p, stride, room, 18, k, k + 2, q);
     const wk_words *b = q + 9 * k / 2;
     wk_words w[4];
-    WK_UNROLL for (int i = 0; i < 4; i++) w[i] = single && i > 0 ? b[i] : word_at(b, 2 + 4 * i);
-    if (single) w[0] = w_join(b[4], b[0]);
+    WK_UNROLL for (int i = 0; i < 4; i++) w[i] = tokens && i > 0 ? b[i] : word_at(b, 2 + 4 * i);
+    if (tokens) w[0] = w_join(b[4], b[0]);
     wk_vec scale = f_of_f16(b[0]);
-    emit_nibbles(single, packing, sink, block, k, single ? NIBBLE_SEAM : IN_ORDER, w, &scale);
+    emit_nibbles(tokens, packing, sink, block, k, tokens ? NIBBLE_SEAM : IN_ORDER, w, &scale);
     if (k + 1 >= count) return;
     scale = f_of_f16(w_shr(b[4], 16));
-    emit_nibbles(single, packing, sink, block, k + 1, IN_ORDER, b + 5, &scale);
+    emit_nibbles(tokens, packing, sink, block, k + 1, IN_ORDER, b + 5, &scale);
 }
 
-WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_t *p, int64_t stride, const int room,
+WK_INLINE void unpack_q4_0(const int tokens, const int32_t packing, const uint8_t *p, int64_t stride, const int room,
                            int count, int64_t block, q8_sink *sink) {
     wk_words q[36];
-    pair_q4_0(single, packing, 0, p, stride, room, count, block, q, sink);
-    pair_q4_0(single, packing, 2, p, stride, room, count, block, q, sink);
-    pair_q4_0(single, packing, 4, p, stride, room, count, block, q, sink);
-    pair_q4_0(single, packing, 6, p, stride, room, count, block, q, sink);
+    pair_q4_0(tokens, packing, 0, p, stride, room, count, block, q, sink);
+    pair_q4_0(tokens, packing, 2, p, stride, room, count, block, q, sink);
+    pair_q4_0(tokens, packing, 4, p, stride, room, count, block, q, sink);
+    pair_q4_0(tokens, packing, 6, p, stride, room, count, block, q, sink);
 }
 
 // Calls one_##name for blocks 0..<8, each with a constant.
@@ -274,17 +275,17 @@ WK_INLINE void unpack_q4_0(const int single, const int32_t packing, const uint8_
         { enum { k = 7 }; call; }                                                                                      \
     } while (0)
 
-WK_INLINE void block_q4_1(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count,
+WK_INLINE void block_q4_1(const int tokens, const int k, const uint8_t *p, int64_t stride, const int room, int count,
                           int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     load_words(p, stride, room, 20, k, k + 1, q);
     const wk_words *b = q + 5 * k;
     wk_vec scales[2] = {f_of_f16(b[0]), f_of_f16(w_shr(b[0], 16))};
-    emit_nibbles(single, WK_Q4_1, sink, block, k, IN_ORDER, b + 1, scales);
+    emit_nibbles(tokens, WK_Q4_1, sink, block, k, IN_ORDER, b + 1, scales);
 }
 
 // Q5_0 and Q5_1: nibbles and a word of fifth bits.
-WK_INLINE void block_q5(const int single, const int32_t packing, const int k, const uint8_t *p, int64_t stride,
+WK_INLINE void block_q5(const int tokens, const int32_t packing, const int k, const uint8_t *p, int64_t stride,
                         const int room, int count, int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     const int bytes = packing == WK_Q5_0 ? 22 : 24, at = bytes * k, bits = at + bytes - 20;
@@ -298,37 +299,37 @@ WK_INLINE void block_q5(const int single, const int32_t packing, const int k, co
         w[i] = w_or(low_nibbles(nibbles), w_spread(w_shr(high, 4 * i)));
         w[4 + i] = w_or(high_nibbles(nibbles), w_spread(w_shr(high, 16 + 4 * i)));
     }
-    emit(single, kind_of(packing), sink, block, k, IN_ORDER, w, scales);
+    emit(tokens, kind_of(packing), sink, block, k, IN_ORDER, w, scales);
 }
 
 // Two blocks of Q8_0 are 17 words, and the first block's bytes lie two off.
-WK_INLINE void pair_q8_0(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count,
+WK_INLINE void pair_q8_0(const int tokens, const int k, const uint8_t *p, int64_t stride, const int room, int count,
                          int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     load_words(p, stride, room, 34, k, k + 2, q);
     const wk_words *b = q + 17 * k / 2;
     const q8_kind kind = kind_of(WK_Q8_0);
     wk_words w[8];
-    WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_bytes_prepare(single && i > 0 ? b[i] : word_at(b, 2 + 4 * i));
-    if (single) w[0] = w_bytes_prepare(w_join(b[8], b[0]));
+    WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_bytes_prepare(tokens && i > 0 ? b[i] : word_at(b, 2 + 4 * i));
+    if (tokens) w[0] = w_bytes_prepare(w_join(b[8], b[0]));
     wk_vec scale = f_of_f16(b[0]);
-    emit(single, kind, sink, block, k, single ? BYTE_SEAM : IN_ORDER, w, &scale);
+    emit(tokens, kind, sink, block, k, tokens ? BYTE_SEAM : IN_ORDER, w, &scale);
     if (k + 1 >= count) return;
     scale = f_of_f16(w_shr(b[8], 16));
     WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_bytes_prepare(b[9 + i]);
-    emit(single, kind, sink, block, k + 1, IN_ORDER, w, &scale);
+    emit(tokens, kind, sink, block, k + 1, IN_ORDER, w, &scale);
 }
 
-WK_INLINE void unpack_q8_0(const int single, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
+WK_INLINE void unpack_q8_0(const int tokens, const uint8_t *p, int64_t stride, const int room, int count, int64_t block,
                            q8_sink *sink) {
     wk_words q[68];
-    pair_q8_0(single, 0, p, stride, room, count, block, q, sink);
-    pair_q8_0(single, 2, p, stride, room, count, block, q, sink);
-    pair_q8_0(single, 4, p, stride, room, count, block, q, sink);
-    pair_q8_0(single, 6, p, stride, room, count, block, q, sink);
+    pair_q8_0(tokens, 0, p, stride, room, count, block, q, sink);
+    pair_q8_0(tokens, 2, p, stride, room, count, block, q, sink);
+    pair_q8_0(tokens, 4, p, stride, room, count, block, q, sink);
+    pair_q8_0(tokens, 6, p, stride, room, count, block, q, sink);
 }
 
-WK_INLINE void block_mxfp4(const int single, const int k, const uint8_t *p, int64_t stride, const int room, int count,
+WK_INLINE void block_mxfp4(const int tokens, const int k, const uint8_t *p, int64_t stride, const int room, int count,
                            int64_t block, wk_words *q, q8_sink *sink) {
     if (k >= count) return;
     const int at = 17 * k;
@@ -337,7 +338,7 @@ WK_INLINE void block_mxfp4(const int single, const int k, const uint8_t *p, int6
     wk_words e = byte_of(q[at / 4], at % 4), w[4];
     wk_vec scale = f_of_e8m0_half(e);
     WK_UNROLL for (int i = 0; i < 4; i++) w[i] = word_at(q, at + 1 + 4 * i);
-    emit_nibbles(single, WK_MXFP4, sink, block, k, IN_ORDER, w, &scale);
+    emit_nibbles(tokens, WK_MXFP4, sink, block, k, IN_ORDER, w, &scale);
 }
 
 // The scales and minima of sub-blocks 2p and 2p + 1 of Q4_K and Q5_K from the block's first four words.
@@ -357,7 +358,7 @@ WK_INLINE void k_scales(const wk_words *header, wk_vec d, wk_vec dmin, const int
     scales[1] = f_mul(dmin, f_of_words(minimum));
 }
 
-WK_INLINE void unpack_q45_k(const int single, const int32_t packing, const uint8_t *p, int64_t stride, int64_t block,
+WK_INLINE void unpack_q45_k(const int tokens, const int32_t packing, const uint8_t *p, int64_t stride, int64_t block,
                             q8_sink *sink) {
     wk_words header[4], high[8];
     w_load_rows(p, stride, header);
@@ -383,7 +384,7 @@ WK_INLINE void unpack_q45_k(const int single, const int32_t packing, const uint8
                     w[k] = w_or(w[k], w_and(bit, w_set1(0x10101010)));
                 }
             }
-            emit(single, kind_of(packing), sink, block, j, IN_ORDER, w, scales);
+            emit(tokens, kind_of(packing), sink, block, j, IN_ORDER, w, scales);
         }
     }
 }
@@ -393,7 +394,7 @@ WK_INLINE wk_vec floats_of_signed_bytes(wk_words q, const int i) {
     return f_of_words(w_sar(w_shl(q, 24 - 8 * i), 24));
 }
 
-WK_INLINE void unpack_q6_k(const int single, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
+WK_INLINE void unpack_q6_k(const int tokens, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
     wk_words sc[4];
     w_load_rows(p + 192, stride, sc);
     wk_vec scales[3];
@@ -413,12 +414,12 @@ WK_INLINE void unpack_q6_k(const int single, const uint8_t *p, int64_t stride, i
             const int j = 4 * half + t;
             scales[0] = floats_of_signed_bytes(sc[j / 2], 2 * (j % 2));
             scales[1] = floats_of_signed_bytes(sc[j / 2], 2 * (j % 2) + 1);
-            emit(single, kind_of(WK_Q6_K), sink, block, j, IN_ORDER, w, scales);
+            emit(tokens, kind_of(WK_Q6_K), sink, block, j, IN_ORDER, w, scales);
         }
     }
 }
 
-WK_INLINE void unpack_q2_k(const int single, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
+WK_INLINE void unpack_q2_k(const int tokens, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
     wk_words sc[4], d = w_load_row_words(p + 80, stride);
     w_load_rows(p, stride, sc);
     wk_vec scales[6];
@@ -436,12 +437,12 @@ WK_INLINE void unpack_q2_k(const int single, const uint8_t *p, int64_t stride, i
                 scales[i] = f_of_words(w_and(both, w_set1(15)));
                 scales[3 + i] = f_of_words(w_shr(both, 4));
             }
-            emit(single, kind_of(WK_Q2_K), sink, block, j, IN_ORDER, w, scales);
+            emit(tokens, kind_of(WK_Q2_K), sink, block, j, IN_ORDER, w, scales);
         }
     }
 }
 
-WK_INLINE void unpack_q3_k(const int single, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
+WK_INLINE void unpack_q3_k(const int tokens, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
     // Bytes 94..<110: the 12 bytes of scales begin at the second, d is the last half word.
     wk_words tail[4], sc[3], high[8];
     w_load_rows(p + 94, stride, tail);
@@ -467,12 +468,12 @@ WK_INLINE void unpack_q3_k(const int single, const uint8_t *p, int64_t stride, i
                 wk_words bits = w_and(w_shr(byte_of(sc[2], s % 4), 2 * (s / 4)), w_set1(3));
                 scales[i] = f_of_words(w_add(w_or(low, w_shl(bits, 4)), w_set1((uint32_t)-32)));
             }
-            emit(single, kind_of(WK_Q3_K), sink, block, j, IN_ORDER, w, scales);
+            emit(tokens, kind_of(WK_Q3_K), sink, block, j, IN_ORDER, w, scales);
         }
     }
 }
 
-WK_INLINE void unpack_iq4_xs(const int single, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
+WK_INLINE void unpack_iq4_xs(const int tokens, const uint8_t *p, int64_t stride, int64_t block, q8_sink *sink) {
     wk_words q[34];
     w_load_rows(p, stride, q);
     wk_vec d = f_of_f16(q[0]);
@@ -485,7 +486,7 @@ WK_INLINE void unpack_iq4_xs(const int single, const uint8_t *p, int64_t stride,
         }
         wk_words scale = w_or(w_and(w_shr(low, 4 * k), w_set1(15)), w_shl(w_and(w_shr(high, 2 * k), w_set1(3)), 4));
         wk_vec scales = f_mul(d, f_of_words(w_add(scale, w_set1((uint32_t)-32))));
-        emit_nibbles(single, WK_IQ4_XS, sink, block, k, IN_ORDER, q + 2 + 4 * k, &scales);
+        emit_nibbles(tokens, WK_IQ4_XS, sink, block, k, IN_ORDER, q + 2 + 4 * k, &scales);
     });
 }
 
@@ -530,50 +531,50 @@ WK_INLINE void group_scales(const wk_matrix *m, const uint8_t *scales_at, const 
     }
 }
 
-WK_INLINE void block_int4(const int single, const int k, const uint8_t *p, int64_t stride, int count,
+WK_INLINE void block_int4(const int tokens, const int k, const uint8_t *p, int64_t stride, int count,
                           int64_t block, const wk_vec *scales, q8_sink *sink) {
     if (k >= count) return;
     wk_words q[4];
     w_load_rows(p + 16 * k, stride, q);
-    emit_nibbles(single, WK_INT4, sink, block, k, IN_ORDER, q, scales + k);
+    emit_nibbles(tokens, WK_INT4, sink, block, k, IN_ORDER, q, scales + k);
 }
 
-WK_INLINE void block_int8(const int single, const int k, const uint8_t *p, int64_t stride, int count,
+WK_INLINE void block_int8(const int tokens, const int k, const uint8_t *p, int64_t stride, int count,
                           int64_t block, const wk_vec *scales, q8_sink *sink) {
     if (k >= count) return;
     wk_words w[8];
     w_load_rows(p + 32 * k, stride, w);
     w_load_rows(p + 32 * k + 16, stride, w + 4);
     WK_UNROLL for (int i = 0; i < 8; i++) w[i] = w_bytes_prepare(w_xor(w[i], w_set1(0x80808080)));
-    emit(single, kind_of(WK_INT8), sink, block, k, IN_ORDER, w, scales + k);
+    emit(tokens, kind_of(WK_INT8), sink, block, k, IN_ORDER, w, scales + k);
 }
 
-WK_INLINE void unpack_group(const int single, const int32_t packing, const wk_matrix *m, const uint8_t *scales_at,
+WK_INLINE void unpack_group(const int tokens, const int32_t packing, const wk_matrix *m, const uint8_t *scales_at,
                             const uint8_t *p, int64_t stride, const int room, const int count, int64_t block,
                             q8_sink *sink) {
     wk_words q[68];
     wk_vec scales[8];
     switch (packing) {
     case WK_Q4_0:
-    case WK_IQ4_NL: unpack_q4_0(single, packing, p, stride, room, count, block, sink); break;
-    case WK_Q4_1: EIGHT_BLOCKS(block_q4_1(single, k, p, stride, room, count, block, q, sink)); break;
+    case WK_IQ4_NL: unpack_q4_0(tokens, packing, p, stride, room, count, block, sink); break;
+    case WK_Q4_1: EIGHT_BLOCKS(block_q4_1(tokens, k, p, stride, room, count, block, q, sink)); break;
     case WK_Q5_0:
-    case WK_Q5_1: EIGHT_BLOCKS(block_q5(single, packing, k, p, stride, room, count, block, q, sink)); break;
-    case WK_Q8_0: unpack_q8_0(single, p, stride, room, count, block, sink); break;
-    case WK_MXFP4: EIGHT_BLOCKS(block_mxfp4(single, k, p, stride, room, count, block, q, sink)); break;
+    case WK_Q5_1: EIGHT_BLOCKS(block_q5(tokens, packing, k, p, stride, room, count, block, q, sink)); break;
+    case WK_Q8_0: unpack_q8_0(tokens, p, stride, room, count, block, sink); break;
+    case WK_MXFP4: EIGHT_BLOCKS(block_mxfp4(tokens, k, p, stride, room, count, block, q, sink)); break;
     case WK_Q4_K:
-    case WK_Q5_K: unpack_q45_k(single, packing, p, stride, block, sink); break;
-    case WK_Q6_K: unpack_q6_k(single, p, stride, block, sink); break;
-    case WK_Q2_K: unpack_q2_k(single, p, stride, block, sink); break;
-    case WK_Q3_K: unpack_q3_k(single, p, stride, block, sink); break;
-    case WK_IQ4_XS: unpack_iq4_xs(single, p, stride, block, sink); break;
+    case WK_Q5_K: unpack_q45_k(tokens, packing, p, stride, block, sink); break;
+    case WK_Q6_K: unpack_q6_k(tokens, p, stride, block, sink); break;
+    case WK_Q2_K: unpack_q2_k(tokens, p, stride, block, sink); break;
+    case WK_Q3_K: unpack_q3_k(tokens, p, stride, block, sink); break;
+    case WK_IQ4_XS: unpack_iq4_xs(tokens, p, stride, block, sink); break;
     case WK_INT4:
         group_scales(m, scales_at, room, count, block, scales);
-        EIGHT_BLOCKS(block_int4(single, k, p, stride, count, block, scales, sink));
+        EIGHT_BLOCKS(block_int4(tokens, k, p, stride, count, block, scales, sink));
         break;
     case WK_INT8:
         group_scales(m, scales_at, room, count, block, scales);
-        EIGHT_BLOCKS(block_int8(single, k, p, stride, count, block, scales, sink));
+        EIGHT_BLOCKS(block_int8(tokens, k, p, stride, count, block, scales, sink));
         break;
     default: break;
     }
@@ -581,7 +582,7 @@ WK_INLINE void unpack_group(const int single, const int32_t packing, const wk_ma
 
 // Blocks block..<end of WK_LANES rows from row r on, 8 at a time, and for one token then 4. The rest is copied to where
 // 8 may be read.
-WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_matrix *m, int64_t r, int64_t block,
+WK_INLINE void unpack_blocks(const int tokens, const int32_t packing, const wk_matrix *m, int64_t r, int64_t block,
                              int64_t end, q8_sink *sink) {
     const int64_t group_bytes = kind_of(packing).group_bytes;
     const uint8_t *p = m->data + r * m->row_bytes + block / 8 * group_bytes, *scales_at = NULL;
@@ -592,16 +593,16 @@ WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_m
         scale_bytes = WK_LANES * 256 * width / m->group_cols;
     }
     for (; block + 8 <= end; block += 8, p += group_bytes) {
-        if (single) {
+        if (tokens) {
             for (int64_t i = 0; i < scale_bytes; i += 64) __builtin_prefetch(sink->scales_ahead + i, 0, 3);
             sink->scales_ahead += scale_bytes;
         }
-        unpack_group(single, packing, m, scales_at, p, m->row_bytes, 8, 8, block, sink);
+        unpack_group(tokens, packing, m, scales_at, p, m->row_bytes, 8, 8, block, sink);
         sink->ahead += ROWS_OF_STREAM * group_bytes;
     }
     if (is_of_256(packing)) return;
-    if (single && block + 4 <= end) {
-        unpack_group(single, packing, m, scales_at, p, m->row_bytes, 4, 4, block, sink);
+    if (tokens && block + 4 <= end) {
+        unpack_group(tokens, packing, m, scales_at, p, m->row_bytes, 4, 4, block, sink);
         sink->ahead += ROWS_OF_STREAM * group_bytes / 2;
         block += 4;
         p += group_bytes / 2;
@@ -613,7 +614,7 @@ WK_INLINE void unpack_blocks(const int single, const int32_t packing, const wk_m
             memcpy(copy + 288 * i, p + i * m->row_bytes, rest);
             memset(copy + 288 * i + rest, 0, (size_t)group_bytes - rest);
         }
-        unpack_group(single, packing, m, scales_at, copy, 288, 8, (int)(end - block), block, sink);
+        unpack_group(tokens, packing, m, scales_at, copy, 288, 8, (int)(end - block), block, sink);
     }
 }
 
@@ -624,29 +625,43 @@ WK_INLINE int64_t first_of_tile(int64_t r, int64_t row_end) {
     return row_end < WK_LANES ? 0 : row_end - WK_LANES;
 }
 
-// One token.
-WK_INLINE void multiply_one(const int32_t packing, const wk_matrix *m, int64_t row_begin, int64_t row_end,
-                            const uint8_t *token, float *y) {
+// A few tokens, at most WK_Q8_MOST_FEW: the weights stream by once, and while WK_LANES rows of them are in the L1 cache
+// they are multiplied with `tokens` tokens at a time. The results of tokens `count` and up are thrown away.
+WK_INLINE void multiply_few(const int tokens, const int32_t packing, const wk_matrix *m, int64_t row_begin,
+                            int64_t row_end, const uint8_t *const *rows, int64_t count, float *y, int64_t y_stride,
+                            const uint8_t *masks) {
     const int64_t values = kind_of(packing).deinterleaved ? wk_q8_deinterleaved(m->cols) : 0;
+    const int64_t mask_bytes = wk_q8_mask_bytes(m->cols);
     for (int64_t r = row_begin; r < row_end; r += WK_LANES) {
         const int64_t first = first_of_tile(r, row_end);
-        q8_sink sink = {.token = token + values, .meta = wk_q8_metas(m->cols) - values, .acc = f_zero()};
-        sink.masks = token + wk_q8_masks(m->cols);
-        sink.plane = wk_q8_plane(m->cols);
         const int64_t next = r + 2 * WK_LANES <= row_end ? r + WK_LANES : first;
-        sink.ahead = m->data + next * m->row_bytes;
-        if (packing == WK_INT4 || packing == WK_INT8) {
-            sink.scales_ahead = m->scales + next * m->scale_stride * (m->scale_packing == WK_F32 ? 4 : 2);
-        }
-        sink.stream = ROWS_OF_STREAM * m->row_bytes;
-        sink.further = r + 3 * WK_LANES <= row_end ? WK_LANES * m->row_bytes : 0;
-        unpack_blocks(1, packing, m, first, 0, m->cols / 32, &sink);
-        if (r + WK_LANES <= row_end) {
-            f_store(y + (r - row_begin), sink.acc);
-        } else {
-            float sums[WK_LANES];
-            f_store(sums, sink.acc);
-            memcpy(y + (r - row_begin), sums + (r - first), (size_t)(row_end - r) * sizeof(float));
+        for (int64_t t0 = 0; t0 < count; t0 += tokens) {
+            q8_sink sink;
+            FOR_TOKENS {
+                sink.token[t] = rows[t0 + t < count ? t0 + t : count - 1] + values;
+                sink.acc[t] = f_zero();
+            }
+            sink.meta = wk_q8_metas(m->cols) - values;
+            sink.masks = masks + t0 / tokens * mask_bytes;
+            sink.plane = wk_q8_plane(m->cols);
+            sink.ahead = m->data + next * m->row_bytes;
+            if (packing == WK_INT4 || packing == WK_INT8) {
+                sink.scales_ahead = m->scales + next * m->scale_stride * (m->scale_packing == WK_F32 ? 4 : 2);
+            }
+            sink.stream = ROWS_OF_STREAM * m->row_bytes;
+            sink.further = r + 3 * WK_LANES <= row_end ? WK_LANES * m->row_bytes : 0;
+            unpack_blocks(tokens, packing, m, first, 0, m->cols / 32, &sink);
+            FOR_TOKENS {
+                if (t0 + t >= count) continue;
+                float *out = y + (t0 + t) * y_stride + (r - row_begin);
+                if (r + WK_LANES <= row_end) {
+                    f_store(out, sink.acc[t]);
+                } else {
+                    float sums[WK_LANES];
+                    f_store(sums, sink.acc[t]);
+                    memcpy(out, sums + (r - first), (size_t)(row_end - r) * sizeof(float));
+                }
+            }
         }
     }
 }
@@ -673,13 +688,12 @@ WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind k
                 scales[i][k] = f_load((const float *)(w + i * WK_Q8_TILE_VECTORS + 8 + k));
             }
         }
-        multiply_block(tiles, tokens, kind, w, (const wk_vec(*)[6])scales, a, in_order, meta, sums);
-        if (fine >> block & 1) {
-            FOR_TOKENS a[t] += plane;
+        const int64_t planes = 1 + (fine >> block & 1);
+        for (int64_t i = 0; i < planes; i++) {
             multiply_block(tiles, tokens, kind, w, (const wk_vec(*)[6])scales, a, in_order, meta, sums);
-            FOR_TOKENS a[t] -= plane;
+            FOR_TOKENS a[t] += plane;
         }
-        FOR_TOKENS a[t] += 32;
+        FOR_TOKENS a[t] += 32 - planes * plane;
     }
     FOR_TOKENS FOR_TILES f_store(acc + (t * WK_Q8_TILES + i) * WK_LANES, sums[i * tokens + t]);
 }
@@ -744,8 +758,13 @@ WK_INLINE void multiply_many(const int32_t packing, const q8_unpack_fn unpack, c
 
 #define DEFINE_PACKING(name, packing)                                                                                  \
     static WK_TARGET __attribute__((noinline)) void one_##name(const wk_matrix *m, int64_t row_begin, int64_t row_end, \
-                                                               const uint8_t *token, float *y) {                       \
-        multiply_one(packing, m, row_begin, row_end, token, y);                                                        \
+                                                               const uint8_t *const *rows, float *y) {                 \
+        multiply_few(1, packing, m, row_begin, row_end, rows, 1, y, 0, rows[0] + wk_q8_masks(m->cols));                \
+    }                                                                                                                  \
+    static WK_TARGET __attribute__((noinline)) void four_##name(                                                       \
+        const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *const *rows, int64_t count, float *y,   \
+        int64_t y_stride, const uint8_t *masks) {                                                                      \
+        multiply_few(4, packing, m, row_begin, row_end, rows, count, y, y_stride, masks);                              \
     }                                                                                                                  \
     static WK_TARGET __attribute__((noinline)) void unpack_tile_##name(const wk_matrix *m, int64_t r, int64_t block,   \
                                                                        int64_t end, wk_words *tile) {                  \
@@ -772,11 +791,24 @@ static void q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, co
         return;
     }
     if (row_begin >= row_end || n <= 0) return;
-    const uint8_t *first = wk_q8_token(q8, token_rows, 0, wk_q8_row_bytes(m->cols));
+    const int64_t row_bytes = wk_q8_row_bytes(m->cols), mask_bytes = wk_q8_mask_bytes(m->cols);
+    const uint8_t *rows[WK_Q8_MOST_FEW];
+    for (int64_t t = 0; t < n && t < WK_Q8_MOST_FEW; t++) rows[t] = wk_q8_token(q8, token_rows, t, row_bytes);
+    // The blocks that some of the tokens that are worked on together have a part of in the second plane.
+    uint8_t *masks = (uint8_t *)(scratch + WK_Q8_TILE_FLOATS);
+    if (n > 1 && n <= WK_Q8_MOST_FEW) {
+        memset(masks, 0, (size_t)((n + 3) / 4 * mask_bytes));
+        for (int64_t t = 0; t < n; t++) {
+            for (int64_t i = 0; i < mask_bytes; i++) {
+                masks[t / 4 * mask_bytes + i] |= rows[t][wk_q8_masks(m->cols) + i];
+            }
+        }
+    }
     switch (m->packing) {
 #define CASE(name, packing)                                                                                            \
     case packing:                                                                                                      \
-        if (n == 1) one_##name(m, row_begin, row_end, first, y);                                                       \
+        if (n == 1) one_##name(m, row_begin, row_end, rows, y);                                                        \
+        else if (n <= WK_Q8_MOST_FEW) four_##name(m, row_begin, row_end, rows, n, y, y_stride, masks);                 \
         else many_##name(m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);                              \
         break;
         ALL_PACKINGS(CASE)
