@@ -4,7 +4,7 @@ MODEL ?= smollm2
 PROMPT ?= What is the capital of France?
 SWIFT_FLAGS ?=
 
-.PHONY: run test build setup data lint format clean help
+.PHONY: run test build setup data bench precision lint format clean help
 
 help: ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,15 @@ setup: ## Installs missing Debian packages and makes the Python environment in .
 
 data: setup ## Fetches the real model and vocabularies that runs and tests use, into .models
 	@.venv/bin/python Tools/fetch_test_data.py
+
+BENCH ?=
+bench: build data ## Builds the peers, measures Walet beside them (two hours), writes docs/performance.md and .png
+	python3 Benchmarks/run.py $(BENCH)
+
+precision: build data ## What fast precision changes against exact, on 55,000 tokens of real text (ten minutes)
+	@mkdir -p Benchmarks/.bench
+	python3 Benchmarks/make_text.py Benchmarks/.bench/text.txt
+	.build/release/walet score .models/smollm2/*.gguf --file Benchmarks/.bench/text.txt --compare
 
 lint: ## Checks the format of all Swift sources
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests

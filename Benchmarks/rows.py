@@ -34,12 +34,14 @@ class Row:
     note: str = ""  # how the figures are to be read
 
 
-def walet(model, *, prompt, generate, threads, value="decode_tokens_per_second", batch=1, name="Walet", precision=None,
-          x=None):
+def walet(model, *, prompt, generate, threads, value="decode_tokens_per_second", batch=1, depth=0, name="Walet",
+          precision=None, x=None):
+    """walet bench; `depth` made-up tokens in the cache, over which attention takes the same time as over real ones."""
     command = ["walet", "bench", "{%s}" % model, "--prompt", prompt, "--generate", generate, "--threads", threads]
+    command += ["--depth", depth] if depth else []
     command += ["--batch", batch] if batch > 1 else []
     command += ["--precision", precision] if precision else []
-    return Contestant(name, [*command, "--json"], value, model, x, reads_cache=batch == 1 and prompt >= 1000)
+    return Contestant(name, [*command, "--json"], value, model, x, reads_cache=batch == 1 and depth >= 1000)
 
 
 def llama(model, *, prompt=0, generate=0, depth=0, threads, repack=True, name=None, x=None):
@@ -114,7 +116,7 @@ def rows(threads, quick=False, small=False):
         steps = 8 if quick else 32
         result.append(Row(
             f"context-{context}", f"decode at context {context:,}, Moonlight shape",
-            [walet(big, prompt=context, generate=steps, **pair), ik(big, depth=context, generate=steps, **pair),
+            [walet(big, prompt=1, depth=context, generate=steps, **pair), ik(big, depth=context, generate=steps, **pair),
              memory(threads)],
             [Bar("ik_llama.cpp", 1.2), Bar("memory", None, what="bytes")]))
     for batch in [4, 8, 16]:
@@ -141,7 +143,7 @@ def rows(threads, quick=False, small=False):
 
     lengths = [1, 100, 200] if small else [1, 1000, 2000, 4000, 8000]
     sweep("sweep-context", "context, tokens", "decode time against context length",
-          [walet(big, prompt=n, generate=16, x=n, **pair) for n in lengths]
+          [walet(big, prompt=1, depth=n - 1, generate=16, x=n, **pair) for n in lengths]
           + [ik(big, depth=n if n > 1 else 0, generate=16, x=n, **pair) for n in lengths])
     sweep("sweep-batch", "sequences in the batch", "decode time against batch size",
           [walet(big, prompt=16, generate=16, batch=n, x=n, **pair) for n in [1, 2, 4, 8, 16]]

@@ -345,7 +345,7 @@ def notes_of(row, rounds, bench):
             ideal = (stated + published * context) / statistics.median(memory) / 1e9
             notes.append(f"At memory's speed the two take {ideal * 1e3:.1f} ms a token ({1 / ideal:.1f} tokens/s).")
         if held:
-            each = held[0] / (context + steps)
+            each = held[0] / (-(-(context + 1 + steps) // 64) * 64)  # whole pages
             notes.append(f"KV cache: {each:,.0f} bytes a token; layers x {values} x 2 is {published:,}.")
     return notes
 

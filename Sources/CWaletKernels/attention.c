@@ -88,7 +88,7 @@ static float *aligned(float *scratch) {
     return (float *)(((uintptr_t)scratch + 63) / 64 * 64);
 }
 
-static void grouped_add(const wk_grouped_attention *a, float *state, const float *part) {
+void wk_grouped_add(const wk_grouped_attention *a, float *state, const float *part) {
     const int64_t stride = WK_ATTENTION_STATE + a->value_size;
     for (int64_t i = 0; i < a->queries; i++, state += stride, part += stride) {
         combine(state, state + 1, state + WK_ATTENTION_STATE, part[0], part[1], part + WK_ATTENTION_STATE,
@@ -114,7 +114,7 @@ void wk_grouped_attend(const wk_grouped_attention *a, float *scratch) {
     const int64_t limit = limit_of(a);
     for (int64_t split = 0; split < splits_of(limit); split++) {
         kernels->grouped_split(&tile, split * WK_ATTENTION_SPLIT, end_of(split, limit), split == 0 ? state : part);
-        if (split > 0) grouped_add(a, state, part);
+        if (split > 0) wk_grouped_add(a, state, part);
     }
     grouped_finish(a, state);
 }
@@ -125,7 +125,7 @@ void wk_grouped_attend_split(const wk_grouped_attention *a, int64_t split, float
 }
 
 void wk_grouped_combine(const wk_grouped_attention *a, int64_t splits, float *states) {
-    for (int64_t split = 1; split < splits; split++) grouped_add(a, states, states + split * wk_grouped_state(a));
+    for (int64_t split = 1; split < splits; split++) wk_grouped_add(a, states, states + split * wk_grouped_state(a));
     grouped_finish(a, states);
 }
 
@@ -139,6 +139,12 @@ void wk_latent_store(const float *row, int64_t width, uint8_t *rows, int64_t slo
     uint8_t *out = rows + slot * 2 * width;
     for (int64_t i = 0; i < width; i++) store_bf16(out + 2 * i, row[i]);
     if (last && slot % 2 == 0) memset(out + 2 * width, 0, (size_t)(2 * width));
+}
+
+void wk_latent_load(const uint8_t *rows, int64_t width, int64_t latent, int64_t slot, float *values, float *rest) {
+    const uint8_t *row = rows + slot * 2 * width;
+    for (int64_t i = 0; i < latent; i++) values[i] = wk_float_from_bf16(wk_load_u16(row + 2 * i));
+    for (int64_t i = latent; i < width; i++) rest[i - latent] = wk_float_from_bf16(wk_load_u16(row + 2 * i));
 }
 
 int64_t wk_latent_state(const wk_latent_attention *a) {

@@ -27,3 +27,4 @@ public typealias HubError = WaletHub.HubError
 public typealias PullEvent = WaletHub.PullEvent
 public typealias ProgressBars = WaletHub.ProgressBars
 public typealias Precision = WaletModels.Precision
+public typealias PrecisionComparison = WaletEngine.PrecisionComparison

@@ -117,8 +117,22 @@ public final class LanguageModel: Sendable {
     ///   - prompt: tokens of each sequence's prompt.
     ///   - generate: decode steps.
     ///   - batch: sequences that are decoded together, 1 to 16.
-    public func benchmark(prompt: Int, generate: Int, batch: Int = 1) async throws -> BenchmarkResult {
-        try await engine.benchmark(prompt: prompt, generate: generate, batch: batch)
+    public func benchmark(
+        prompt: Int, generate: Int, batch: Int = 1, depth: Int = 0, longPrompt: Bool? = nil
+    ) async throws -> BenchmarkResult {
+        try await engine.benchmark(
+            prompt: prompt, generate: generate, batch: batch, depth: depth, longPrompt: longPrompt)
+    }
+
+    /// What fast precision changes on a text, against exact.
+    /// - Parameters:
+    ///   - window: tokens that are scored together; each window begins anew.
+    ///   - progress: called after each window.
+    public func comparePrecisions(
+        _ tokens: [Int], window: Int = 512, progress: (PrecisionComparison) -> Void = { _ in }
+    ) async throws -> PrecisionComparison {
+        try await PrecisionComparison.measure(
+            engine.model, tokens: tokens, window: window, threads: engine.threads, progress: progress)
     }
 
     /// Tokens of a text, control tokens recognized.

@@ -2,6 +2,13 @@ import ArgumentParser
 import Foundation
 import Walet
 
+enum AttentionForm: String, ExpressibleByArgument, CaseIterable {
+    case auto, absorbed, expanded
+
+    /// Whether keys and values are made; nil as the prompt's length says.
+    var longPrompt: Bool? { self == .auto ? nil : self == .expanded }
+}
+
 /// `walet bench`: how fast a model runs here.
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -11,6 +18,9 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "Tokens of each prompt.") var prompt = 512
     @Option(help: "Decode steps.") var generate = 64
     @Option(help: "Sequences that are decoded together, 1 to 16.") var batch = 1
+    @Option(help: "Made-up tokens that each sequence's cache holds before.") var depth = 0
+    @Option(help: "Latent attention over the prompt: auto, absorbed, or expanded to keys and values.")
+    var attention = AttentionForm.auto
     @Flag(help: "Make weights up: MODEL need be no more than a config.json.") var randomWeights = false
     @Flag(help: "One JSON object.") var json = false
 
@@ -22,7 +32,8 @@ struct BenchCommand: AsyncParsableCommand {
                 arguments.model, threads: arguments.threads, precision: arguments.precision)
             : try await arguments.load()
         let load = (ContinuousClock.now - start) / .seconds(1)
-        let result = try await model.benchmark(prompt: prompt, generate: generate, batch: batch)
+        let result = try await model.benchmark(
+            prompt: prompt, generate: generate, batch: batch, depth: depth, longPrompt: attention.longPrompt)
         // A step of a batch reads the weights once, or more of the experts; the figure counts one sequence's share.
         let speed = Double(result.bytesPerToken) * result.decodeRate / Double(batch) / 1e9
         let peak = ProcessMemory.peakResidentBytes

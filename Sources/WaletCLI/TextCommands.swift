@@ -12,9 +12,13 @@ struct ScoreCommand: AsyncParsableCommand {
     @Option(help: "The tokens, as ids with commas between.") var tokens: String?
     @Option(help: "A file with the text, UTF-8; - for standard input.") var file: String?
     @Option(help: "How many of the likeliest next tokens to give after each token.") var top: Int = 0
+    @Flag(help: "Instead: what fast precision changes on the text, against exact.") var compare = false
+    @Option(help: "With --compare: tokens that are scored together; each window begins anew.") var window = 512
     @Flag(help: "One JSON object.") var json = false
 
     func validate() throws {
+        if compare, top > 0 { throw ValidationError("give either --compare or --top") }
+        if window < 2 { throw ValidationError("--window: expected 2 or more, found \(window)") }
         guard [text, tokens, file].compactMap({ $0 }).count == 1 else {
             throw ValidationError("give exactly one of --text, --tokens and --file")
         }
@@ -30,6 +34,7 @@ struct ScoreCommand: AsyncParsableCommand {
         } else {
             ids = try model.tokenize(text ?? InputFile.text(file!))
         }
+        if compare { return try await comparePrecisions(model, ids) }
         let scores = try await model.score(ids, top: top)
         let known = scores.logprobs.compactMap { $0 }
         let mean = known.isEmpty ? 0 : -known.reduce(0.0) { $0 + Double($1) } / Double(known.count)
@@ -59,6 +64,34 @@ struct ScoreCommand: AsyncParsableCommand {
             }
             Terminal.output(Terminal.table(rows) + "\n")
             if !known.isEmpty { Terminal.output(String(format: "perplexity %.4f\n", exp(mean))) }
+        }
+    }
+
+    private func comparePrecisions(_ model: LanguageModel, _ ids: [Int]) async throws {
+        let result = try await model.comparePrecisions(ids, window: window) { part in
+            Terminal.log("\(part.positions) of about \(ids.count) positions")
+        }
+        if json {
+            let object: JSONValue = [
+                "positions": .int(result.positions), "exact_perplexity": .double(result.exactPerplexity),
+                "fast_perplexity": .double(result.fastPerplexity), "mean_kl_divergence": .double(result.divergence),
+                "top1_agreement": .double(result.topAgreement),
+            ]
+            Terminal.output(object.text() + "\n")
+        } else {
+            Terminal.output(
+                Terminal.table([
+                    ["positions", "\(result.positions)"],
+                    ["perplexity, exact", String(format: "%.4f", result.exactPerplexity)],
+                    [
+                        "perplexity, fast",
+                        String(
+                            format: "%.4f (%+.3f%%)", result.fastPerplexity,
+                            100 * (result.fastPerplexity / result.exactPerplexity - 1)),
+                    ],
+                    ["mean KL divergence", String(format: "%.5f nats", result.divergence)],
+                    ["same likeliest token", String(format: "%.2f%%", 100 * result.topAgreement)],
+                ]) + "\n")
         }
     }
 }

@@ -19,7 +19,11 @@ extension Engine {
     ///   - prompt: tokens of each sequence's prompt.
     ///   - generate: decode steps.
     ///   - batch: sequences that are decoded together.
-    public func benchmark(prompt: Int, generate: Int, batch: Int) async throws -> BenchmarkResult {
+    ///   - depth: made-up tokens that each sequence's cache holds before. Attention takes the same time over any.
+    ///   - longPrompt: whether latent attention makes keys and values for the prompt; by default as for any prompt.
+    public func benchmark(
+        prompt: Int, generate: Int, batch: Int, depth: Int = 0, longPrompt: Bool? = nil
+    ) async throws -> BenchmarkResult {
         guard prompt >= 1 else {
             throw EngineError.parameter(name: "prompt", expected: "1 or more", found: "\(prompt)")
         }
@@ -29,18 +33,21 @@ extension Engine {
         guard (1...16).contains(batch) else {
             throw EngineError.parameter(name: "batch", expected: "1 to 16 sequences", found: "\(batch)")
         }
+        guard depth >= 0 else {
+            throw EngineError.parameter(name: "depth", expected: "0 or more", found: "\(depth)")
+        }
         // Not by their sum, which may be beyond an integer.
-        guard prompt < contextLength, generate <= contextLength - prompt else {
+        guard depth < contextLength, prompt < contextLength - depth, generate <= contextLength - depth - prompt else {
             throw EngineError.parameter(
-                name: "prompt and generate", expected: "at most the context of \(contextLength) tokens together",
-                found: "\(prompt) and \(generate)")
+                name: "depth, prompt and generate", expected: "at most the context of \(contextLength) tokens together",
+                found: "\(depth), \(prompt) and \(generate)")
         }
         let model = model
         return try await perform { space in
             let vocabulary = model.configuration.vocabularySize
             let clock = ContinuousClock()
-            let caches = (0..<batch).map { _ in 
-                KVCache(model.configuration, capacity: prompt + generate, precision: space.precision)
+            let caches = (0..<batch).map { _ in
+                KVCache(model.configuration, capacity: depth + prompt + generate, precision: space.precision)
             }
             var random = SplitMix64(state: 42)
             func token() -> Int { Int.random(in: 0..<vocabulary, using: &random) }
@@ -52,12 +59,14 @@ extension Engine {
             try model.forward(space)
             _ = model.logits(ofRows: 0..<1, space)
 
+            for cache in caches { cache.fill(to: depth) { Float.random(in: -1...1, using: &random) } }
+            let isLong = longPrompt ?? (prompt >= Transformer.longPrompt)
             let start = clock.now
             for cache in caches {
-                while cache.count < prompt {
-                    let rows = min(space.batch.capacity, prompt - cache.count)
+                while cache.count < depth + prompt {
+                    let rows = min(space.batch.capacity, depth + prompt - cache.count)
                     space.batch.removeAll()
-                    space.batch.append((0..<rows).map { _ in token() }[...], to: cache)
+                    space.batch.append((0..<rows).map { _ in token() }[...], to: cache, ofLongPrompt: isLong)
                     try model.forward(space)
                 }
             }

@@ -120,7 +120,7 @@ public final class Engine: Sendable {
         }
     }
 
-    private func check(_ tokens: [Int]) throws(EngineError) {
+    func check(_ tokens: [Int]) throws(EngineError) {
         guard !tokens.isEmpty else { throw .emptyPrompt }
         let vocabulary = model.configuration.vocabularySize
         for token in tokens where token < 0 || token >= vocabulary {
@@ -208,10 +208,11 @@ private struct Generation: Sendable {
         usage.cachedTokens = sequence.tokens.count
 
         var pending = request.prompt[usage.cachedTokens...]
+        let isLong = pending.count >= Transformer.longPrompt
         while !pending.isEmpty {
             if cancelled.isSet { return finish(.cancelled, usage) }
             let chunk = pending.prefix(space.batch.capacity)
-            try advance(chunk, space)
+            try advance(chunk, ofLongPrompt: isLong, space)
             pending = pending.dropFirst(chunk.count)
         }
         var sampler = Sampler(request.sampling, prompt: request.prompt, forbidden: request.forbidden)
@@ -238,9 +239,11 @@ private struct Generation: Sendable {
         }
     }
 
-    private func advance(_ tokens: ArraySlice<Int>, _ space: Workspace) throws(FormatError) {
+    private func advance(
+        _ tokens: ArraySlice<Int>, ofLongPrompt: Bool = false, _ space: Workspace
+    ) throws(FormatError) {
         space.batch.removeAll()
-        space.batch.append(tokens, to: sequence.cache)
+        space.batch.append(tokens, to: sequence.cache, ofLongPrompt: ofLongPrompt)
         try model.forward(space)
         sequence.tokens.append(contentsOf: tokens)
     }
@@ -268,7 +271,8 @@ private struct Scoring: Sendable {
             if cancelled.isSet { throw CancellationError() }
             let rows = min(tokens.count - first, space.batch.capacity, chunk)
             space.batch.removeAll()
-            space.batch.append(tokens[first..<first + rows], to: cache)
+            space.batch.append(
+                tokens[first..<first + rows], to: cache, ofLongPrompt: tokens.count >= Transformer.longPrompt)
             try model.forward(space)
             var row = 0
             while row < rows {

@@ -58,6 +58,11 @@ final class AttentionSpace {
     let contextBlocks: BlockBuffer
     /// States of splits that several workers share, as large as the longest sequence needed so far.
     private(set) var states = FloatBuffer(count: 0)
+    /// Expanded latent attention: the latents of one split, and their rotated keys, `[WK_ATTENTION_SPLIT, …]`.
+    private(set) var latents = FloatBuffer(count: 0)
+    private(set) var latentBlocks: BlockBuffer
+    private let latentSize: Int
+    private let precision: Precision
     /// Row `head * rows + t` holds where token t's row of that head lies in the two above: `t * heads + head`.
     let headRows: UnsafeMutablePointer<Int32>
 
@@ -73,12 +78,22 @@ final class AttentionSpace {
         plainBlocks = BlockBuffer(rows: rows * sizes.heads, columns: sizes.plain, precision)
         contextBlocks = BlockBuffer(rows: rows * sizes.heads, columns: sizes.latent, precision)
         headRows = .allocate(capacity: rows * sizes.heads)
+        latentBlocks = BlockBuffer(rows: 0, columns: 0, precision)
+        latentSize = sizes.latent
+        self.precision = precision
     }
 
     deinit { headRows.deallocate() }
 
     func reserve(states count: Int) {
         if states.count < count { states = FloatBuffer(count: count + count / 4) }
+    }
+
+    /// Room for a split of latents and rotated keys, `width` floats a position.
+    func reserveLatents(width: Int) {
+        guard latents.count == 0 else { return }
+        latents = FloatBuffer(count: Int(WK_ATTENTION_SPLIT) * width)
+        latentBlocks = BlockBuffer(rows: Int(WK_ATTENTION_SPLIT), columns: latentSize, precision)
     }
 }
 
@@ -91,12 +106,12 @@ struct AttentionTile {
 }
 
 extension Batch {
-    /// All rows, at most `rowsPerTile` of one segment together, times `heads`; the longest sequences first, as they
-    /// take longest.
-    func tiles(rowsPerTile: Int, heads: Int) -> [AttentionTile] {
+    /// All rows of some segments, at most `rowsPerTile` of one segment together, times `heads`.
+    func tiles(_ range: Range<Int>, rowsPerTile: Int, heads: Int) -> [AttentionTile] {
         var tiles: [AttentionTile] = []
-        tiles.reserveCapacity((count + rowsPerTile - 1) / rowsPerTile * heads + segments.count * heads)
-        for (index, segment) in segments.enumerated() {
+        tiles.reserveCapacity((count + rowsPerTile - 1) / rowsPerTile * heads + range.count * heads)
+        for index in range {
+            let segment = segments[index]
             var first = segment.rows.lowerBound
             while first < segment.rows.upperBound {
                 let rows = first..<min(first + rowsPerTile, segment.rows.upperBound)

@@ -8,6 +8,8 @@ public struct Batch {
         let rows: Range<Int>
         /// Position of the first row in its sequence.
         let start: Int
+        /// The rows are part of a long prompt; see ``Batch/append(_:to:ofLongPrompt:)``.
+        let isLongPrompt: Bool
     }
 
     /// Rows it can hold.
@@ -38,8 +40,11 @@ public struct Batch {
     }
 
     /// Adds tokens that follow those in `cache`, and makes room for them there.
+    /// - Parameter ofLongPrompt: they are part of a prompt that is long enough for keys and values to be made from the
+    ///   latents (``Transformer/longPrompt``). It changes the order of sums, so it must be the same for all parts of a
+    ///   prompt, whatever its chunks: then its results do not depend on them.
     /// - Precondition: they fit the batch and the cache, and each is below the vocabulary size.
-    public mutating func append(_ newTokens: ArraySlice<Int>, to cache: KVCache) {
+    public mutating func append(_ newTokens: ArraySlice<Int>, to cache: KVCache, ofLongPrompt: Bool = false) {
         precondition(count + newTokens.count <= capacity)
         let start = cache.count
         cache.extend(by: newTokens.count)
@@ -49,6 +54,6 @@ public struct Batch {
             positions.append(start + offset)
             segmentOfRow.append(segments.count)
         }
-        segments.append(Segment(cache: cache, rows: first..<count, start: start))
+        segments.append(Segment(cache: cache, rows: first..<count, start: start, isLongPrompt: ofLongPrompt))
     }
 }

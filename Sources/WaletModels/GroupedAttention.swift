@@ -113,7 +113,8 @@ struct GroupedAttention: Sendable {
         let group = heads / shape.keyValueHeads
         let stride = heads * shape.headSize
         // So many queries that keys and values of a page, read into the L1 cache, are used often there.
-        let tiles = batch.tiles(rowsPerTile: max(1, Self.queriesPerTile / group), heads: shape.keyValueHeads)
+        let tiles = batch.tiles(
+            batch.segments.indices, rowsPerTile: max(1, Self.queriesPerTile / group), heads: shape.keyValueHeads)
         func withTile(_ tile: AttentionTile, _ body: (UnsafePointer<wk_grouped_attention>) -> Void) {
             let segment = batch.segments[tile.segment]
             segment.cache.withPages { pages in

@@ -52,6 +52,25 @@ public final class KVCache: @unchecked Sendable {
         }
     }
 
+    /// Adds made-up tokens until there are `tokens`: for measurements.
+    package func fill(to tokens: Int, with number: () -> Float) {
+        let first = pages.count
+        extend(by: tokens - count)
+        guard first < pages.count else { return }
+        let made = UnsafeMutableRawPointer(mutating: pages[first])
+        for index in 0..<layers * layerBytes / numberBytes {
+            let value = number()
+            if isHalf {
+                made.storeBytes(of: UInt16(value.bitPattern >> 16), toByteOffset: 2 * index, as: UInt16.self)
+            } else {
+                made.storeBytes(of: value, toByteOffset: 4 * index, as: Float.self)
+            }
+        }
+        for page in pages[(first + 1)...] {
+            UnsafeMutableRawPointer(mutating: page).copyMemory(from: made, byteCount: layers * layerBytes)
+        }
+    }
+
     /// Forgets all tokens but the first `tokens`.
     public func truncate(to tokens: Int) {
         precondition(tokens >= 0 && tokens <= count)

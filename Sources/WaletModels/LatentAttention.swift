@@ -2,11 +2,11 @@ import CWaletKernels
 import WaletFormats
 import WaletTensor
 
-/// Multi-head latent attention in its absorbed form (DeepSeek-V2, arXiv 2405.04434, section 2.1).
+/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1).
 ///
-/// The cache keeps one normalized latent and one rotated key a token, shared by all heads. Queries are taken into the
-/// latent's space by the key half of `kv_b_proj`, and mixed latents out of it by the value half, so that keys and
-/// values are never made.
+/// The cache keeps one normalized latent and one rotated key a token, shared by all heads. In the absorbed form queries
+/// are taken into the latent's space by the key half of `kv_b_proj`, and mixed latents out of it by the value half, so
+/// that keys and values are never made. For long prompts, making them costs less: `LatentAttention+Expanded.swift`.
 struct LatentAttention: Sendable {
     /// `kv_b_proj` as published, or as GGUF files split it.
     enum Expansion: Sendable {
@@ -88,14 +88,17 @@ struct LatentAttention: Sendable {
         pool.run(rows) { row, _ in
             let cosines = space.cosines.pointer + row * pairs
             let sines = space.sines.pointer + row * pairs
+            let segment = batch.segments[batch.segmentOfRow[row]]
             for head in 0..<heads {
-                let target = absorbed + (row * heads + head) * width + latent
-                target.update(
-                    from: queries + (row * heads + head) * headSize + plain, count: shape.ropeHeadSize)
+                let plainAndRope = queries + (row * heads + head) * headSize
+                var target = plainAndRope + plain
+                if !expands(segment) {
+                    target = absorbed + (row * heads + head) * width + latent
+                    target.update(from: plainAndRope + plain, count: shape.ropeHeadSize)
+                }
                 rope.rotate(target, cos: cosines, sin: sines)
             }
             let fresh = space.attention.keyValue.pointer + row * width
-            let segment = batch.segments[batch.segmentOfRow[row]]
             wk_rms_norm(fresh, latentNorm.pointer, shape.latentNormEpsilon, fresh, Int64(latent))
             rope.rotate(fresh + latent, cos: cosines, sin: sines)
             let position = batch.positions[row]
@@ -109,27 +112,17 @@ struct LatentAttention: Sendable {
             }
         }
 
-        let context = space.attention.context.pointer
         let mixed = space.attention.mixed.pointer
         let blocks = space.attention
-        if blocks.contextBlocks.isActive {
-            for head in 0..<heads {
-                for row in 0..<rows { blocks.headRows[head * rows + row] = Int32(row * heads + head) }
-            }
+        for (index, segment) in batch.segments.enumerated() where expands(segment) {
+            attendExpanded(index, space, queries, into: mixed)
         }
-        if case .split(let keys, _) = expansion, keys.isInteger, blocks.plainBlocks.isActive {
-            pool.run(rows * heads) { task, _ in blocks.plainBlocks.quantize(queries + task * headSize, row: task) }
-        }
-        pool.run(heads) { head, worker in
-            absorb(head, queries, space.attention, count: rows, into: absorbed, pool.scratch(of: worker))
-        }
-        if batch.segments[0].cache.isHalf {
-            attendHalf(space, absorbed, into: context)
-        } else {
-            attendExact(space, absorbed, into: context)
-        }
-        pool.run(heads) { head, worker in
-            expand(head, context, space.attention, count: rows, into: mixed, pool.scratch(of: worker))
+        // Neighbours that stay absorbed go together.
+        var next = 0
+        while next < batch.segments.count {
+            let end = batch.segments[next...].firstIndex(where: expands) ?? batch.segments.count
+            if next < end { attendAbsorbed(next..<end, space, queries, into: mixed) }
+            next = end + 1
         }
         let mixedSize = heads * shape.valueHeadSize
         if blocks.mixedBlocks.isActive {
@@ -138,15 +131,59 @@ struct LatentAttention: Sendable {
         outputProjection(blocks.mixedBlocks.activations(mixed), count: rows, into: space.output.pointer, pool)
     }
 
-    private func attendHalf(
-        _ space: Workspace, _ absorbed: UnsafePointer<Float>, into context: UnsafeMutablePointer<Float>
+    /// Attention of some segments in the absorbed form: mixed[t, head] of their rows.
+    private func attendAbsorbed(
+        _ segments: Range<Int>, _ space: Workspace, _ queries: UnsafePointer<Float>,
+        into mixed: UnsafeMutablePointer<Float>
     ) {
         let pool = space.pool
+        let batch = space.batch
+        let headSize = shape.plainHeadSize + shape.ropeHeadSize
+        let width = shape.latentRank + shape.ropeHeadSize
+        let first = batch.segments[segments.lowerBound].rows.lowerBound
+        let rows = first..<batch.segments[segments.upperBound - 1].rows.upperBound
+        let queries = queries + first * heads * headSize
+        let absorbed = space.attention.absorbed.pointer + first * heads * width
+        let context = space.attention.context.pointer + first * heads * shape.latentRank
+        let mixed = mixed + first * heads * shape.valueHeadSize
+        let blocks = space.attention
+        if blocks.contextBlocks.isActive {
+            for head in 0..<heads {
+                for row in 0..<rows.count { blocks.headRows[head * rows.count + row] = Int32(row * heads + head) }
+            }
+        }
+        if case .split(let keys, _) = expansion, keys.isInteger, blocks.plainBlocks.isActive {
+            pool.run(rows.count * heads) { task, _ in
+                blocks.plainBlocks.quantize(queries + task * headSize, row: task)
+            }
+        }
+        pool.run(heads) { head, worker in
+            absorb(head, queries, space.attention, count: rows.count, into: absorbed, pool.scratch(of: worker))
+        }
+        if batch.segments[segments.lowerBound].cache.isHalf {
+            attendHalf(segments, space)
+            if blocks.contextBlocks.isActive {
+                pool.run(rows.count * heads) { task, _ in
+                    blocks.contextBlocks.quantize(context + task * shape.latentRank, row: task)
+                }
+            }
+        } else {
+            attendExact(rows, space)
+        }
+        pool.run(heads) { head, worker in
+            expand(head, context, space.attention, count: rows.count, into: mixed, pool.scratch(of: worker))
+        }
+    }
+
+    private func attendHalf(_ segments: Range<Int>, _ space: Workspace) {
+        let pool = space.pool
+        let absorbed = space.attention.absorbed.pointer
+        let context = space.attention.context.pointer
         let batch = space.batch
         let latent = shape.latentRank
         let width = latent + shape.ropeHeadSize
         let together = Int(wk_latent_heads())
-        let tiles = batch.tiles(rowsPerTile: 1, heads: (heads + together - 1) / together)
+        let tiles = batch.tiles(segments, rowsPerTile: 1, heads: (heads + together - 1) / together)
         func withTile(_ tile: AttentionTile, _ body: (UnsafePointer<wk_latent_attention>) -> Void) {
             let row = tile.rows.lowerBound
             let cache = batch.segments[tile.segment].cache
@@ -172,11 +209,6 @@ struct LatentAttention: Sendable {
                 withTile(tile) { wk_latent_attend_split($0, Int64(split), state, pool.scratch(of: worker)) }
             },
             combine: { tile, splits, states in withTile(tile) { wk_latent_combine($0, Int64(splits), states) } })
-        if space.attention.contextBlocks.isActive {
-            pool.run(batch.count * heads) { task, _ in
-                space.attention.contextBlocks.quantize(context + task * latent, row: task)
-            }
-        }
     }
 
     /// Floats that a worker needs while it attends.
@@ -187,15 +219,15 @@ struct LatentAttention: Sendable {
         return Int(wk_latent_scratch(&attention))
     }
 
-    private func attendExact(
-        _ space: Workspace, _ absorbed: UnsafePointer<Float>, into context: UnsafeMutablePointer<Float>
-    ) {
+    private func attendExact(_ rows: Range<Int>, _ space: Workspace) {
         let pool = space.pool
         let batch = space.batch
         let latent = shape.latentRank
         let width = latent + shape.ropeHeadSize
-        pool.run(batch.count * heads) { task, worker in
-            let row = task / heads
+        let absorbed = space.attention.absorbed.pointer + rows.lowerBound * heads * width
+        let context = space.attention.context.pointer + rows.lowerBound * heads * latent
+        pool.run(rows.count * heads) { task, worker in
+            let row = rows.lowerBound + task / heads
             let segment = batch.segments[batch.segmentOfRow[row]]
             attend(
                 query: absorbed + task * width, cache: segment.cache, layer: layer,

@@ -25,6 +25,10 @@ public final class Transformer: Sendable {
         }
     }
 
+    /// Tokens from which on a prompt counts as long; see ``Batch/append(_:to:ofLongPrompt:)``. Measured, in
+    /// `docs/performance.md`.
+    public static let longPrompt = 128
+
     public let configuration: Configuration
     let embedding: WeightMatrix
     let layers: [Layer]
@@ -59,6 +63,11 @@ public final class Transformer: Sendable {
     /// caches hold the new tokens.
     /// - Throws: ``FormatError`` where a mapped file shrank: the pass is then worthless.
     public func forward(_ space: Workspace) throws(FormatError) {
+        CoreBudget.shared.spend(space.pool.threads) { pass(space) }
+        try source.checkIntact()
+    }
+
+    private func pass(_ space: Workspace) {
         let rows = space.batch.count
         let hidden = configuration.hiddenSize
         let x = space.x.pointer
@@ -77,7 +86,6 @@ public final class Transformer: Sendable {
             layer.feedForward(space)
             wk_add(space.output.pointer, x, Int64(rows * hidden))
         }
-        try source.checkIntact()
     }
 
     /// Logits after some rows of the last pass, at most `space.logitRows` of them.
@@ -93,7 +101,9 @@ public final class Transformer: Sendable {
         if head.isInteger {
             for index in 0..<rows.count { space.normedBlocks.quantize(space.normed.pointer + index * hidden, row: index) }
         }
-        head(space.input, count: rows.count, into: space.logits.pointer, space.pool)
+        CoreBudget.shared.spend(space.pool.threads) {
+            head(space.input, count: rows.count, into: space.logits.pointer, space.pool)
+        }
         return space.logits.pointer
     }
 
@@ -113,7 +123,11 @@ public final class Transformer: Sendable {
         var floats = max(Int(wk_matmul_scratch(widest)), Int(wk_q8_matmul_scratch(widest)))
         if space.batch.segments.allSatisfy(\.cache.isHalf) {
             switch configuration.attention {
-            case .latent(let shape): floats = max(floats, LatentAttention.scratch(shape))
+            case .latent(let shape):
+                floats = max(floats, LatentAttention.scratch(shape))
+                if case .latent(let attention)? = layers.first?.attention {
+                    floats = max(floats, attention.expandedScratch)
+                }
             case .grouped(let shape):
                 floats = max(floats, GroupedAttention.scratch(heads: configuration.heads, shape))
             }

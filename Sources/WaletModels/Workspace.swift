@@ -24,7 +24,7 @@ public final class Workspace {
     /// `[logitRows, vocabulary]`
     let logits: FloatBuffer
 
-    /// - Parameter rows: tokens of one pass, at most; by default as many as keep the activations near 100 MB.
+    /// - Parameter rows: tokens of one pass, at most; by default as many as keep the activations below 200 MB.
     public init(
         _ configuration: Configuration, pool: ThreadPool, precision: Precision = .exact, rows: Int? = nil,
         logitRows: Int = 16
@@ -32,7 +32,7 @@ public final class Workspace {
         let attention = AttentionSpace.Sizes(configuration)
         let feedForward = FeedForwardSpace.Sizes(configuration)
         let rowFloats = 3 * configuration.hiddenSize + attention.rowFloats + feedForward.rowFloats
-        let rows = rows ?? min(512, max(16, 25_000_000 / rowFloats / 16 * 16))
+        let rows = rows ?? min(512, max(16, 45_000_000 / rowFloats / 16 * 16))
         self.pool = pool
         self.precision = precision
         self.logitRows = min(logitRows, rows)

@@ -150,6 +150,8 @@ void wk_grouped_attend(const wk_grouped_attention *attention, float *scratch);
 // The same in parts: each split into a state of its own, then all states, one behind the other, into the result.
 void wk_grouped_attend_split(const wk_grouped_attention *attention, int64_t split, float *state, float *scratch);
 void wk_grouped_combine(const wk_grouped_attention *attention, int64_t splits, float *states);
+// state += part, of splits in their order. wk_grouped_combine of one split then makes the result.
+void wk_grouped_add(const wk_grouped_attention *attention, float *state, const float *part);
 
 // Query heads of one row that share one latent, and no more than wk_latent_heads() of them. In a page lie rows of
 // `width` numbers; the first `latent` of them are values too. width is a multiple of 2, latent of 16.
@@ -164,6 +166,8 @@ typedef struct wk_latent_attention {
 } wk_latent_attention;
 int64_t wk_latent_heads(void); // that are worked on together: the lanes of a vector
 void wk_latent_store(const float *row, int64_t width, uint8_t *rows, int64_t slot, bool last);
+// One position's row as floats: its first `latent` numbers, and the rest.
+void wk_latent_load(const uint8_t *rows, int64_t width, int64_t latent, int64_t slot, float *values, float *rest);
 int64_t wk_latent_state(const wk_latent_attention *attention);
 int64_t wk_latent_scratch(const wk_latent_attention *attention);
 void wk_latent_attend(const wk_latent_attention *attention, float *scratch);

@@ -39,7 +39,7 @@ static inline int64_t wk_q8_masks(int64_t cols) { return 2 * wk_q8_plane(cols); 
 static inline int64_t wk_q8_mask_bytes(int64_t cols) { return (cols + 511) / 512 * 2; }
 
 // A block is coarse where its largest magnitude is this many times the root mean square of its row.
-#define WK_Q8_COARSE 5.0f
+#define WK_Q8_COARSE 4.0f
 
 // Columns and tokens that the tiled products work on at a time, and the scratch they need: for 32 rows a tile of bytes
 // with up to 6 floats a row and block, and the running sums of all tokens. The generic set needs 16 floats a block.
