@@ -1,7 +1,7 @@
 # Two commands: `make run` answers a question with a real model, `make test` passes the tests. Both do all the set-up.
 SHELL := /bin/bash
 MODEL ?= smollm2
-PROMPT ?= What is the capital of France?
+PROMPT ?= What is the capital of Germany?
 SWIFT_FLAGS ?=
 
 .PHONY: run test build setup data bench precision lint format clean help

@@ -36,6 +36,8 @@ def cells(row, line, first, stamp):
     wanted = "" if line["wanted"] is None else f"{line['wanted']:.2f}"
     title = row["title"] + (f" ({stamp})" if stamp else "") if first else ""
     base = {"memory": "memory's speed"}.get(line["base"], line["base"])
+    if line.get("x") is not None:
+        line = {**line, "subject": f"{line['subject']} at {line['x']:,}"}
     if "ratio" not in line:
         return [title, line["subject"], base, line["error"], wanted, verdict(line)]
     bytes_ = line["what"] == "bytes"
@@ -86,6 +88,11 @@ def merge(path, part):
     path.write_text(before + part + after)
 
 
+def label(row, line):
+    size = f" at {line['x']:,}" if line.get("x") is not None else ""
+    return f"{row['title']}{size} / {line['base']}"
+
+
 def plot(data, path):
     import matplotlib
 
@@ -110,7 +117,7 @@ def plot(data, path):
                       error_kw=dict(ecolor="#222", capsize=2.5, lw=1))
             if wanted is not None:
                 axes.plot([wanted] * 2, [place - 0.42, place + 0.42], color="#111", lw=2)
-        axes.set_yticks(range(len(bars)), [f"{row['title']} / {line['base']}" for row, line in reversed(bars)], fontsize=7.5)
+        axes.set_yticks(range(len(bars)), [label(row, line) for row, line in reversed(bars)], fontsize=7.5)
         axes.axvline(1, color="#999", lw=0.8, ls=":")
         axes.set_xlim(left=0)
         axes.set_xlabel("ratio to the peer or to memory's speed: median, minimum to maximum (black mark: wanted; orange: missed)", fontsize=8)

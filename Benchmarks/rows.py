@@ -22,6 +22,7 @@ class Bar:
     at_least: float | None
     subject: str = "Walet"
     what: str = "tokens"  # or "bytes": tokens a second times the bytes that a token reads
+    x: float | None = None  # of a sweep, at which size
 
 
 @dataclass
@@ -53,15 +54,22 @@ def llama(model, *, prompt=0, generate=0, depth=0, threads, repack=True, name=No
                       "llama-bench", model, x)
 
 
-def ik(model, *, prompt=0, generate=0, depth=0, threads, repack=False, latent=True, name=None, x=None):
+def ik(model, *, prompt=0, generate=0, threads, repack=False, latent=True, name=None, x=None):
     """llama-bench of ik_llama.cpp; `repack` copies the weights at load, else it computes from the mapped file."""
-    command = ["ik_llama.cpp/llama-bench", "-m", "{%s}" % model, "-t", threads, "-r", 1, "-fa", 1]
-    # Depth 0 is an ordinary test; -gp times the generation after an untimed prompt.
-    command += ["-p", 0, "-n", 0, "-gp", f"{depth},{generate}"] if depth else ["-p", prompt, "-n", generate]
+    command = ["ik_llama.cpp/llama-bench", "-m", "{%s}" % model, "-t", threads, "-r", 1, "-fa", 1, "-p", prompt, "-n",
+               generate]
     command += ["-mla", 3, "-fmoe", 1] if latent else []
     command += ["-rtr", 1, "-mmp", 0] if repack else []
     return Contestant(name or ("ik_llama.cpp -rtr" if repack else "ik_llama.cpp"), [*command, "-o", "json"],
                       "llama-bench", model, x)
+
+
+def ik_sweep(model, *, contexts, step, generate, threads):
+    """llama-sweep-bench of ik_llama.cpp: one prompt, and at every `step` tokens of it the decode speed."""
+    command = ["ik_llama.cpp/llama-sweep-bench", "-m", "{%s}" % model, "-c", contexts[-1] // step * step + step, "-ub",
+               step, "-b", max(2048, step), "-n", generate, "-t", threads, "-mla", 3, "-fa", "on", "-fmoe",
+               "--sweep-bench-output-jsonl"]
+    return [Contestant("ik_llama.cpp", command, f"sweep:{n // step * step}", model, n) for n in contexts]
 
 
 def batched(model, *, prompt, generate, batch, threads, x=None):
@@ -79,7 +87,7 @@ def rows(threads, quick=False, small=False):
     """All rows. `quick` has fewer tokens, `small` shorter contexts, for models that are small."""
     prefill = 128 if quick else 512
     decode = 16 if quick else 64
-    contexts = [200, 400] if small else [8000, 16000]
+    contexts = [1, 200, 400] if small else [1, 1000, 2000, 4000, 8000, 16000]
     pair = dict(threads=threads)
     big, folder, smol = "moonlight", "moonlight-int4", "smollm2"
     result = [
@@ -112,13 +120,12 @@ def rows(threads, quick=False, small=False):
              llama(smol, prompt=prefill, **pair), ik(smol, prompt=prefill, latent=False, **pair)],
             [Bar("ik_llama.cpp", 1.1), Bar("llama.cpp", None)]),
     ]
-    for context in contexts:
-        steps = 8 if quick else 32
-        result.append(Row(
-            f"context-{context}", f"decode at context {context:,}, Moonlight shape",
-            [walet(big, prompt=1, depth=context, generate=steps, **pair), ik(big, depth=context, generate=steps, **pair),
-             memory(threads)],
-            [Bar("ik_llama.cpp", 1.2), Bar("memory", None, what="bytes")]))
+    step = 100 if small else 1000
+    result.append(Row(
+        "context", "decode against context length, Moonlight shape",
+        [walet(big, prompt=1, depth=n - 1, generate=16, x=n, **pair) for n in contexts]
+        + ik_sweep(big, contexts=contexts, step=step, generate=16, **pair),
+        [Bar("ik_llama.cpp", 1.2 if n >= 8 * step else None, x=n) for n in contexts], axis="context, tokens"))
     for batch in [4, 8, 16]:
         result.append(Row(
             f"batch-{batch}", f"decode at batch {batch}, Moonlight shape, all sequences",
@@ -141,10 +148,6 @@ def rows(threads, quick=False, small=False):
     def sweep(id, axis, title, contestants):
         result.append(Row(id, title, contestants, axis=axis))
 
-    lengths = [1, 100, 200] if small else [1, 1000, 2000, 4000, 8000]
-    sweep("sweep-context", "context, tokens", "decode time against context length",
-          [walet(big, prompt=1, depth=n - 1, generate=16, x=n, **pair) for n in lengths]
-          + [ik(big, depth=n if n > 1 else 0, generate=16, x=n, **pair) for n in lengths])
     sweep("sweep-batch", "sequences in the batch", "decode time against batch size",
           [walet(big, prompt=16, generate=16, batch=n, x=n, **pair) for n in [1, 2, 4, 8, 16]]
           + [batched(big, prompt=16, generate=16, batch=n, x=n, **pair) for n in [1, 2, 4, 8, 16]])

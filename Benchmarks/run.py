@@ -118,7 +118,7 @@ class Bench:
         self.models["moonlight-int4"] = folder / f"moonlight-int4{self.suffix}"
         self.programs = {"walet": arguments.walet, "memory_speed": WORK / "memory_speed"}
         for peer in setup_peers.PEERS:
-            for tool in setup_peers.TOOLS:
+            for tool in setup_peers.tools_of(peer):
                 self.programs[f"{peer}/{tool}"] = WORK / "peers" / peer / "build" / "bin" / tool
 
     def set_up(self, rows):
@@ -202,7 +202,8 @@ class Bench:
                 while stream.readinto(buffer):
                     pass
 
-    def measure(self, contestant):
+    def measure(self, contestant, outputs=None):
+        """One figure; `outputs` holds what programs printed in this round, as one run may give several figures."""
         command = self.fill(contestant.command)
         record = {"name": contestant.name, "command": self.shown(contestant.command)}
         peer = contestant.command[0].partition("/")[0]
@@ -214,8 +215,10 @@ class Bench:
             record["x"] = contestant.x
         watch = Watch()
         try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=ROOT,
-                                  timeout=self.arguments.timeout)
+            outputs = {} if outputs is None else outputs
+            done = outputs.get(tuple(command)) or subprocess.run(
+                command, capture_output=True, text=True, errors="replace", cwd=ROOT, timeout=self.arguments.timeout)
+            outputs[tuple(command)] = done
             if done.returncode:
                 raise ValueError(f"exit status {done.returncode}: {complaint(done.stderr)}")
             record.update(parse(contestant.value, done.stdout, done.stderr))
@@ -235,11 +238,12 @@ class Bench:
             shift = number % len(row.contestants)
             order = row.contestants[shift:] + row.contestants[:shift]
             records = []
+            outputs = {}
             for contestant in order:
                 key = (contestant.name, contestant.x)
                 if key in broken:
                     continue
-                record = self.measure(contestant)
+                record = self.measure(contestant, outputs)
                 at = f" at {contestant.x:g}" if contestant.x is not None else ""
                 figure = f"{record['value']:.2f} {record['unit']}" if "value" in record else record["error"]
                 noise = record.get("other_cpus", 0) + record.get("stolen_cpus", 0)
@@ -271,6 +275,12 @@ def parse(kind, output, errors):
         if len(found) != 1:
             raise ValueError(f"llama-batched-bench printed {len(found)} results, expected 1")
         return {"value": float(json.loads(found[0])["speed_tg"]), "unit": "tokens/s"}
+    if kind.startswith("sweep:"):
+        steps = [json.loads(line) for line in re.findall(r'^\{.*"speed_tg".*\}$', output + "\n" + errors, re.M)]
+        found = [step["speed_tg"] for step in steps if step["n_kv"] == int(kind[6:])]
+        if len(found) != 1:
+            raise ValueError(f"llama-sweep-bench printed {len(found)} results at {kind[6:]} tokens, expected 1")
+        return {"value": float(found[0]), "unit": "tokens/s"}
     answer = json.loads(output)
     if kind == "memory":
         return {"value": answer["median"], "unit": "GB/s", "memory": answer}
@@ -300,7 +310,7 @@ def ratios(rounds, bar):
     """The ratio of each round in which both ran."""
     result = []
     for records in rounds:
-        found = {r["name"]: r for r in records if "value" in r}
+        found = {r["name"]: r for r in records if "value" in r and r.get("x") == bar.x}
         if bar.subject in found and bar.base in found:
             take = gigabytes if bar.what == "bytes" else lambda r: r["value"]
             result.append(take(found[bar.subject]) / take(found[bar.base]))
@@ -315,10 +325,13 @@ def error_of(rounds, *names):
     return "not measured"
 
 
-def notes_of(row, rounds, bench):
-    """Sentences on bytes, attention's roofline and memory held, from Walet's own answers and the model's shape."""
+def notes_of(row, rounds, bench, speed):
+    """Sentences on bytes, attention's roofline and memory held, from Walet's own answers and the model's shape.
+
+    speed: how fast memory is read, GB/s.
+    """
     walet = [r for records in rounds for r in records if "walet" in r]
-    if not walet or row.axis:
+    if not walet or (row.axis and row.id != "context"):
         return []
     notes = []
     first = walet[0]
@@ -330,35 +343,35 @@ def notes_of(row, rounds, bench):
     peak = max(r["walet"]["peak_resident_bytes"] for r in walet)
     load = statistics.median(r["walet"]["load_seconds"] for r in walet)
     notes.append(f"{stated / 1e6:,.0f} MB of weights a token; peak resident {peak / 1e9:.2f} GB; load {load:.2f} s.")
-    if row.id.startswith("context-") and note:
+    if row.id == "context" and note:
         shape = note["shape"]
-        context = int(row.id.split("-")[1])
         values = note["kv_values_per_token_and_layer"]
         published = shape["layers"] * values * 2
-        held = [r["walet"]["kv_bytes"] for r in walet if r["walet"].get("kv_bytes")]
-        steps = int(re.search(r"--generate (\d+)", first["command"])[1])
-        operations = 2 * shape["layers"] * shape["heads"] * context * (values + shape["latent"])
-        notes.append(f"Attention at this context reads {published * context / 1e6:,.0f} MB of latents in 16 bits and does "
-                     f"{operations / 1e9:.2f}e9 operations a token, beside {stated / 1e6:,.0f} MB of weights.")
-        memory = values_of(rounds, "memory")
-        if memory:
-            ideal = (stated + published * context) / statistics.median(memory) / 1e9
-            notes.append(f"At memory's speed the two take {ideal * 1e3:.1f} ms a token ({1 / ideal:.1f} tokens/s).")
-        if held:
-            each = held[0] / (-(-(context + 1 + steps) // 64) * 64)  # whole pages
-            notes.append(f"KV cache: {each:,.0f} bytes a token; layers x {values} x 2 is {published:,}.")
+        for context in sorted({r["x"] for r in walet if r["x"] >= 8 * 100}):
+            operations = 2 * shape["layers"] * shape["heads"] * context * (values + shape["latent"])
+            ideal = (stated + published * context) / speed / 1e9
+            found = statistics.median(values_of(rounds, "Walet", context))
+            notes.append(
+                f"At {context:,} tokens attention reads {published * context / 1e6:,.0f} MB of latents in 16 bits and does "
+                f"{operations / 1e9:.1f}e9 operations a token; reading weights and latents at memory's speed takes "
+                f"{ideal * 1e3:.0f} ms, Walet took {1e3 / found:.0f} ms.")
+        last = max(walet, key=lambda r: r["x"])
+        pages = -(-(last["x"] + 16) // 64)
+        notes.append(f"KV cache: {last['walet']['kv_bytes'] / (64 * pages):,.0f} bytes a token; layers x {values} x 2 is "
+                     f"{published:,}.")
     return notes
 
 
-def evaluate(row, rounds, bench):
+def evaluate(row, rounds, bench, speed):
     lines = []
     for bar in row.bars:
         found = ratios(rounds, bar)
         line = {"subject": bar.subject, "base": bar.base, "what": bar.what, "wanted": bar.at_least}
         if found:
             line["ratio"] = spread(found)
-            line["subject_value"] = spread(values_of(rounds, bar.subject))
-            line["base_value"] = spread(values_of(rounds, bar.base))
+            line["x"] = bar.x
+            line["subject_value"] = spread(values_of(rounds, bar.subject, bar.x))
+            line["base_value"] = spread(values_of(rounds, bar.base, bar.x))
             unit = {r["name"]: r["unit"] for records in rounds for r in records if "unit" in r}
             line["unit"], line["base_unit"] = unit[bar.subject], unit[bar.base]
             if bar.what == "bytes":
@@ -376,7 +389,7 @@ def evaluate(row, rounds, bench):
                 series.setdefault(contestant.name, []).append({"x": contestant.x, **spread(found)})
     commands = list(dict.fromkeys(r["command"] for records in rounds for r in records))
     return {"id": row.id, "title": row.title, "axis": row.axis, "lines": lines, "series": series, "commands": commands,
-            "notes": notes_of(row, rounds, bench), 
+            "notes": notes_of(row, rounds, bench, speed),
             **{key: max((r.get(key, 0) for records in rounds for r in records), default=0)
                for key in ("other_cpus", "stolen_cpus")}}
 
@@ -462,7 +475,7 @@ def main():
         say(f"{row.id}: {row.title}")
         rounds = bench.run_row(row)
         raw["rows"][row.id] = rounds
-        latest[row.id] = {**evaluate(row, rounds, bench), "run": run}
+        latest[row.id] = {**evaluate(row, rounds, bench, limits[arguments.threads]["median"]), "run": run}
         (results / f"{stamp}.json").write_text(json.dumps(raw, indent=1) + "\n")
         kept.write_text(json.dumps(latest, indent=1) + "\n")
     every = [row.id for row in table.rows(arguments.threads, quick=arguments.quick, small=arguments.small)]

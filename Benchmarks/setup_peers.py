@@ -19,7 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 WORK = pathlib.Path(os.environ.get("WALET_BENCH_DIR") or HERE / ".bench").resolve()
 # Beside the rest where a folder is named, so that several checkouts share one.
 VENV = WORK / "venv" if os.environ.get("WALET_BENCH_DIR") else HERE / ".venv-bench"
-TOOLS = ["llama-bench", "llama-batched-bench", "llama-perplexity"]
+TOOLS = ["llama-bench", "llama-batched-bench"]
 
 # Both builds: native instruction set, static, only the tools that are run.
 COMMON = [
@@ -35,6 +35,7 @@ PEERS = {
     "ik_llama.cpp": {
         "package": "ik-llama-cpp-python", "version": "0.1.5", "source": "vendor/ik_llama.cpp",
         # The KV cache is f16 in every measurement: flash attention for other types would only take time to compile.
+        "tools": ["llama-sweep-bench"],
         "options": ["-DLLAMA_BUILD_EXAMPLES=ON", "-DGGML_IQK_FA_ALL_QUANTS=OFF"],
         # Left out of the package: the script that its build runs to fill common/build-info.cpp.in.
         "missing": {"common/cmake/build-info-gen-cpp.cmake": """\
@@ -93,13 +94,17 @@ def unpack(peer, folder, environment):
     partial.rename(folder / "source")
 
 
+def tools_of(name):
+    return TOOLS + PEERS[name].get("tools", [])
+
+
 def build(name, jobs):
     peer = PEERS[name]
     folder = WORK / "peers" / name
     stamp = folder / "built.json"
     wanted = {"package": peer["package"], "version": peer["version"], "options": COMMON + peer["options"]}
     binaries = folder / "build" / "bin"
-    if stamp.exists() and all((binaries / tool).exists() for tool in TOOLS):
+    if stamp.exists() and all((binaries / tool).exists() for tool in tools_of(name)):
         built = json.loads(stamp.read_text())
         if {key: built.get(key) for key in wanted} == wanted:
             return
@@ -111,7 +116,7 @@ def build(name, jobs):
     cmake = VENV / "bin" / "cmake"
     run([cmake, "-S", folder / "source", "-B", folder / "build", "-G", "Ninja", *wanted["options"]],
         env=environment, stdout=sys.stderr)
-    run([cmake, "--build", folder / "build", "--parallel", str(jobs), "--target", *TOOLS],
+    run([cmake, "--build", folder / "build", "--parallel", str(jobs), "--target", *tools_of(name)],
         env=environment, stdout=sys.stderr)
     compiler = subprocess.run(["c++", "--version"], capture_output=True, text=True).stdout.splitlines()[0]
     stamp.write_text(json.dumps({**wanted, "compiler": compiler}, indent=1) + "\n")

@@ -45,15 +45,15 @@ import Walet
     private func fixture(_ name: String) -> String { TestFiles.fixtures.appending(path: "models/\(name)").path }
 
     @Test func runAnswersOnStandardOutputAndMeasuresOnStandardError() async throws {
-        let outcome = try await walet("run", TestFiles.smollm2, "What is the capital of France?")
+        let outcome = try await walet("run", TestFiles.smollm2, "What is the capital of Germany?", "--max-tokens", "40")
         #expect(outcome.code == 0)
-        #expect(outcome.output == "The capital of France is Paris.\n")
+        #expect(outcome.output == "The capital of Germany is Berlin.\n")
         #expect(outcome.errors.contains("tokens/s, first token after"))
     }
 
     @Test func runPrintsEventsAsJSONLines() async throws {
         let outcome = try await walet(
-            "run", TestFiles.smollm2, "What is the capital of France?", "--json", "--max-tokens", "5")
+            "run", TestFiles.smollm2, "What is the capital of Germany?", "--json", "--max-tokens", "5")
         let events = try outcome.output.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
         #expect(events.dropLast().allSatisfy { $0["type"] == "text" })
         #expect(events.last?["type"] == "finish")
