@@ -47,7 +47,8 @@ let package = Package(
         .testTarget(name: "CWaletKernelsTests", dependencies: ["CWaletKernels"]),
         .testTarget(name: "WaletJSONTests", dependencies: ["WaletJSON"]),
         .testTarget(
-            name: "WaletEngineTests", dependencies: ["WaletEngine", "WaletModels", "WaletFormats", "WaletJSON"]),
+            name: "WaletEngineTests",
+            dependencies: ["WaletEngine", "WaletModels", "WaletFormats", "WaletJSON", "WaletTensor"]),
         .testTarget(
             name: "WaletHubTests",
             dependencies: [

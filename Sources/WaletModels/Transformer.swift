@@ -99,7 +99,9 @@ public final class Transformer: Sendable {
                 space.normed.pointer + index * hidden, Int64(hidden))
         }
         if head.isInteger {
-            for index in 0..<rows.count { space.normedBlocks.quantize(space.normed.pointer + index * hidden, row: index) }
+            for index in 0..<rows.count {
+                space.normedBlocks.quantize(space.normed.pointer + index * hidden, row: index)
+            }
         }
         CoreBudget.shared.spend(space.pool.threads) {
             head(space.input, count: rows.count, into: space.logits.pointer, space.pool)

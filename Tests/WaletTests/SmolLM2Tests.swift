@@ -74,7 +74,8 @@ import Walet
     @Test func stopStringsAndTheMaximumEndAnAnswer() async throws {
         let model = try await LanguageModel.load(TestFiles.smollm2)
         let question = "What is the capital of Germany?"
-        let stopped = try await Collected(model.session().respond(to: question, options: .init(maximumTokens: 40, stop: [" Berlin"])))
+        let options = GenerationOptions(maximumTokens: 40, stop: [" Berlin"])
+        let stopped = try await Collected(model.session().respond(to: question, options: options))
         #expect(stopped.text == "The capital of Germany is")
         #expect(stopped.reason == .stop)
         let short = try await Collected(model.session().respond(to: question, options: .init(maximumTokens: 3)))
