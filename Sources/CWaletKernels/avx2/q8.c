@@ -1,9 +1,10 @@
 // Products of int8 activations with packed weights, 8 rows at a time, and the quantization of activations.
 #if defined(__x86_64__)
 #define WK_TARGET __attribute__((target("avx2,fma,f16c")))
-#define WK_Q8_TILES 1
+#define WK_Q8_TILES 2
 #define WK_Q8_TOKENS 4
 #define WK_Q8_BIASED 0
+#define WK_Q8_TILE "../avx2/q8_tile.h"
 
 #include "q8_words.h"
 

@@ -21,6 +21,7 @@
 //       sums[i * tokens + t] += the products of the 4 bytes of w[i * WK_Q8_TILE_VECTORS + k] with those at
 //       a[t] + offsets[k], k in first..<first + count. Weights are unsigned of 2 to 6 bits, or of 8 bits as prepared.
 //       The sums are exact.
+//   WK_Q8_TILE            optional: a file with tiles of its own, instead of those made of q8_dot
 //
 // The arithmetic, in the order of generic/q8.c, is in multiply_block alone. Few tokens are multiplied as the weights are
 // unpacked; for many, chunks of the columns are unpacked into a tile that stays in the L1 cache.
@@ -134,6 +135,54 @@ WK_INLINE void multiply_block(const int tiles, const int tokens, const q8_kind k
     }
 }
 
+// Tiles: how a block lies in one, and a chunk of blocks in tiles times `tokens` tokens. acc holds the running sums,
+// WK_Q8_TILES tiles a token. The values that the weights face are at the rows' offset, their metas so far behind, the
+// second plane and the bits for it too. Where only some of the tokens have a part there, the others add zeros.
+#ifdef WK_Q8_TILE
+#include WK_Q8_TILE
+#else
+enum { TILE_STRIDE = WK_Q8_TILE_VECTORS };
+WK_INLINE int vectors_of_tile(const q8_kind kind) { return vectors_of(kind); }
+WK_INLINE int tiles_of(const q8_kind kind) {
+    (void)kind;
+    return WK_Q8_TILES;
+}
+
+WK_INLINE void store_block(const q8_kind kind, wk_words *out, const wk_words *w, const wk_vec *scales) {
+    WK_UNROLL for (int i = 0; i < 8; i++) w_store(out + i, w[i]);
+    WK_UNROLL for (int i = 0; i < vectors_of(kind) - 8; i++) f_store((float *)(out + 8 + i), scales[i]);
+}
+
+WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind kind, const wk_words *w, int64_t blocks,
+                              const uint8_t *const *rows, int64_t offset, int64_t meta, int64_t plane, int64_t masks,
+                              float *acc) {
+    static const int64_t in_order[8] = {0, 4, 8, 12, 16, 20, 24, 28};
+    wk_vec sums[WK_Q8_TILES * WK_Q8_TOKENS];
+    const uint8_t *a[WK_Q8_TOKENS];
+    uint32_t fine = 0;
+    FOR_TOKENS {
+        a[t] = rows[t] + offset;
+        fine |= wk_load_u16(rows[t] + masks);
+        FOR_TILES sums[i * tokens + t] = f_load(acc + (t * WK_Q8_TILES + i) * WK_LANES);
+    }
+    for (int64_t block = 0; block < blocks; block++, w += vectors_of(kind)) {
+        wk_vec scales[WK_Q8_TILES][6];
+        FOR_TILES {
+            WK_UNROLL for (int k = 0; k < vectors_of(kind) - 8; k++) {
+                scales[i][k] = f_load((const float *)(w + i * WK_Q8_TILE_VECTORS + 8 + k));
+            }
+        }
+        const int64_t planes = 1 + (fine >> block & 1);
+        for (int64_t i = 0; i < planes; i++) {
+            multiply_block(tiles, tokens, kind, w, (const wk_vec(*)[6])scales, a, in_order, meta, sums);
+            FOR_TOKENS a[t] += plane;
+        }
+        FOR_TOKENS a[t] += 32 - planes * plane;
+    }
+    FOR_TOKENS FOR_TILES f_store(acc + (t * WK_Q8_TILES + i) * WK_LANES, sums[i * tokens + t]);
+}
+#endif
+
 // Where the blocks of WK_LANES rows go: to the sums of a few tokens at once, or into a tile.
 typedef struct q8_sink {
     const uint8_t *token[4]; // the values that the weights face, block 0; none for a tile
@@ -189,9 +238,7 @@ WK_INLINE void emit(const int tokens, const q8_kind kind, q8_sink *sink, int64_t
             FOR_TOKENS a[t] += sink->plane;
         }
     } else {
-        wk_words *out = sink->tile + (block + k - sink->first_block) * vectors_of(kind);
-        WK_UNROLL for (int i = 0; i < 8; i++) w_store(out + i, w[i]);
-        WK_UNROLL for (int i = 0; i < vectors_of(kind) - 8; i++) f_store((float *)(out + 8 + i), scales[i]);
+        store_block(kind, sink->tile + (block + k - sink->first_block) * vectors_of_tile(kind), w, scales);
     }
 }
 
@@ -666,66 +713,45 @@ WK_INLINE void multiply_few(const int tokens, const int32_t packing, const wk_ma
     }
 }
 
-// A chunk of blocks in tiles times `tokens` tokens; acc holds the running sums, WK_Q8_TILES tiles a token. The values
-// that the weights face are at the rows' offset, their metas so far behind, the second plane and the bits for it too.
-// Where only some of the tokens have a part there, the others add zeros.
-WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind kind, const wk_words *w, int64_t blocks,
-                              const uint8_t *const *rows, int64_t offset, int64_t meta, int64_t plane, int64_t masks,
-                              float *acc) {
-    static const int64_t in_order[8] = {0, 4, 8, 12, 16, 20, 24, 28};
-    wk_vec sums[WK_Q8_TILES * WK_Q8_TOKENS];
-    const uint8_t *a[WK_Q8_TOKENS];
-    uint32_t fine = 0;
-    FOR_TOKENS {
-        a[t] = rows[t] + offset;
-        fine |= wk_load_u16(rows[t] + masks);
-        FOR_TILES sums[i * tokens + t] = f_load(acc + (t * WK_Q8_TILES + i) * WK_LANES);
-    }
-    for (int64_t block = 0; block < blocks; block++, w += vectors_of(kind)) {
-        wk_vec scales[WK_Q8_TILES][6];
-        FOR_TILES {
-            WK_UNROLL for (int k = 0; k < vectors_of(kind) - 8; k++) {
-                scales[i][k] = f_load((const float *)(w + i * WK_Q8_TILE_VECTORS + 8 + k));
-            }
-        }
-        const int64_t planes = 1 + (fine >> block & 1);
-        for (int64_t i = 0; i < planes; i++) {
-            multiply_block(tiles, tokens, kind, w, (const wk_vec(*)[6])scales, a, in_order, meta, sums);
-            FOR_TOKENS a[t] += plane;
-        }
-        FOR_TOKENS a[t] += 32 - planes * plane;
-    }
-    FOR_TOKENS FOR_TILES f_store(acc + (t * WK_Q8_TILES + i) * WK_LANES, sums[i * tokens + t]);
-}
-
 // Blocks block..<end of WK_LANES rows from row r on into a tile.
 typedef void (*q8_unpack_fn)(const wk_matrix *m, int64_t r, int64_t block, int64_t end, wk_words *tile);
 
+// A chunk of blocks in `tiles` tiles, 1 or tiles_of its kind, times `count` tokens.
+typedef void (*q8_multiply_fn)(int tiles, const wk_words *w, int64_t blocks, const uint8_t *const *rows, int64_t count,
+                               int64_t offset, int64_t meta, int64_t plane, int64_t masks, float *acc);
+
+WK_INLINE void multiply_tokens(const int tiles, const q8_kind kind, const wk_words *w, int64_t blocks,
+                               const uint8_t *const *rows, int64_t count, int64_t offset, int64_t meta, int64_t plane,
+                               int64_t masks, float *acc) {
+    int64_t t = 0;
+#define MULTIPLY(tokens)                                                                                               \
+    (multiply_tiles(tiles, tokens, kind, w, blocks, rows + t, offset, meta, plane, masks,                              \
+                    acc + t * WK_Q8_TILES * WK_LANES),                                                                 \
+     t += (tokens))
+    while (count - t >= WK_Q8_TOKENS) MULTIPLY(WK_Q8_TOKENS);
+#if WK_Q8_TOKENS > 4
+    if (count - t >= 4) MULTIPLY(4);
+#endif
+#if WK_Q8_TOKENS == 4
+    if (count - t == 3) MULTIPLY(3);
+#endif
+    if (count - t >= 2) MULTIPLY(2);
+    if (count - t >= 1) MULTIPLY(1);
+#undef MULTIPLY
+}
+
 // `tiles` tiles of rows from row r on times `count` tokens. The results of rows skip..<end, numbered from r, go to y.
-WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const q8_unpack_fn unpack, const wk_matrix *m,
-                             int64_t r, int64_t skip, int64_t end, const uint8_t *const *rows, int64_t count, float *y,
-                             int64_t y_stride, float *scratch) {
-    const q8_kind kind = kind_of(packing);
+static WK_TARGET void multiply_rows(int tiles, q8_unpack_fn unpack, q8_multiply_fn multiply, const wk_matrix *m,
+                                    int64_t r, int64_t skip, int64_t end, int64_t values, const uint8_t *const *rows,
+                                    int64_t count, float *y, int64_t y_stride, float *scratch) {
     const int64_t blocks = m->cols / 32, meta = wk_q8_metas(m->cols), plane = wk_q8_plane(m->cols);
-    const int64_t values = kind.deinterleaved ? wk_q8_deinterleaved(m->cols) : 0;
     wk_words *w = (wk_words *)scratch;
-    float *acc = scratch + WK_Q8_TILES * WK_Q8_TILE_VECTORS * WK_LANES;
+    float *acc = scratch + WK_Q8_TILES * TILE_STRIDE * WK_LANES;
     memset(acc, 0, (size_t)(count * WK_Q8_TILES * WK_LANES) * sizeof(float));
     for (int64_t b = 0; b < blocks; b += WK_Q8_CHUNK_BLOCKS) {
         const int64_t chunk = blocks - b < WK_Q8_CHUNK_BLOCKS ? blocks - b : WK_Q8_CHUNK_BLOCKS;
-        for (int i = 0; i < tiles; i++) unpack(m, r + i * WK_LANES, b, b + chunk, w + i * WK_Q8_TILE_VECTORS);
-        int64_t t = 0;
-#define MULTIPLY(tokens)                                                                                               \
-    (multiply_tiles(tiles, tokens, kind, w, chunk, rows + t, values + 32 * b, meta - values, plane, 2 * plane + b / 8, \
-                    acc + t * WK_Q8_TILES * WK_LANES),                                                                 \
-     t += (tokens))
-        while (count - t >= WK_Q8_TOKENS) MULTIPLY(WK_Q8_TOKENS);
-#if WK_Q8_TOKENS > 4
-        if (count - t >= 4) MULTIPLY(4);
-#endif
-        if (count - t >= 2) MULTIPLY(2);
-        if (count - t >= 1) MULTIPLY(1);
-#undef MULTIPLY
+        for (int i = 0; i < tiles; i++) unpack(m, r + i * WK_LANES, b, b + chunk, w + i * TILE_STRIDE);
+        multiply(tiles, w, chunk, rows, count, values + 32 * b, meta - values, plane, 2 * plane + b / 8, acc);
     }
     for (int64_t t = 0; t < count; t++) {
         memcpy(y + t * y_stride, acc + t * WK_Q8_TILES * WK_LANES + skip, (size_t)(end - skip) * sizeof(float));
@@ -733,9 +759,9 @@ WK_INLINE void multiply_rows(const int tiles, const int32_t packing, const q8_un
 }
 
 // Many tokens: as many at a time as stay in the L2 cache while all rows of the range go by.
-WK_INLINE void multiply_many(const int32_t packing, const q8_unpack_fn unpack, const wk_matrix *m, int64_t row_begin,
-                             int64_t row_end, const uint8_t *q8, const int32_t *token_rows, int64_t n, float *y,
-                             int64_t y_stride, float *scratch) {
+static WK_TARGET void multiply_many(int tiles, int64_t values, q8_unpack_fn unpack, q8_multiply_fn multiply,
+                                    const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8,
+                                    const int32_t *token_rows, int64_t n, float *y, int64_t y_stride, float *scratch) {
     const int64_t row_bytes = wk_q8_row_bytes(m->cols);
     int64_t slab = (512 << 10) / (2 * m->cols) / 8 * 8;
     slab = slab < 32 ? 32 : slab > WK_Q8_SLAB_TOKENS ? WK_Q8_SLAB_TOKENS : slab;
@@ -744,19 +770,37 @@ WK_INLINE void multiply_many(const int32_t packing, const q8_unpack_fn unpack, c
         const uint8_t *rows[WK_Q8_SLAB_TOKENS];
         for (int64_t t = 0; t < count; t++) rows[t] = wk_q8_token(q8, token_rows, t0 + t, row_bytes);
         int64_t r = row_begin;
-        for (; r + WK_Q8_TILES * WK_LANES <= row_end; r += WK_Q8_TILES * WK_LANES) {
-            multiply_rows(WK_Q8_TILES, packing, unpack, m, r, 0, WK_Q8_TILES * WK_LANES, rows, count,
-                          y + (r - row_begin), y_stride, scratch);
+        for (; r + tiles * WK_LANES <= row_end; r += tiles * WK_LANES) {
+            multiply_rows(tiles, unpack, multiply, m, r, 0, tiles * WK_LANES, values, rows, count, y + (r - row_begin),
+                          y_stride, scratch);
         }
         for (; r < row_end; r += WK_LANES) {
             const int64_t first = first_of_tile(r, row_end), last = r + WK_LANES < row_end ? r + WK_LANES : row_end;
-            multiply_rows(1, packing, unpack, m, first, r - first, last - first, rows, count, y + (r - row_begin),
-                          y_stride, scratch);
+            multiply_rows(1, unpack, multiply, m, first, r - first, last - first, values, rows, count,
+                          y + (r - row_begin), y_stride, scratch);
         }
     }
 }
 
-#define DEFINE_PACKING(name, packing)                                                                                  \
+// For the packings of one kind, by one of them.
+#define DEFINE_KIND(kind, packing)                                                                                     \
+    static WK_TARGET __attribute__((noinline)) void multiply_##kind(                                                   \
+        int tiles, const wk_words *w, int64_t blocks, const uint8_t *const *rows, int64_t count, int64_t offset,       \
+        int64_t meta, int64_t plane, int64_t masks, float *acc) {                                                      \
+        if (tiles == 1) {                                                                                              \
+            multiply_tokens(1, kind_of(packing), w, blocks, rows, count, offset, meta, plane, masks, acc);             \
+        } else {                                                                                                       \
+            multiply_tokens(WK_Q8_TILES, kind_of(packing), w, blocks, rows, count, offset, meta, plane, masks, acc);   \
+        }                                                                                                              \
+    }
+
+#define ALL_KINDS(X)                                                                                                   \
+    X(nibbles, WK_Q4_0) X(nibbles_and_minimum, WK_Q4_1) X(five_bits, WK_Q5_0) X(five_bits_and_minimum, WK_Q5_1)        \
+    X(bytes, WK_Q8_0) X(q2_k, WK_Q2_K) X(q3_k, WK_Q3_K) X(q6_k, WK_Q6_K)
+
+ALL_KINDS(DEFINE_KIND)
+
+#define DEFINE_PACKING(name, packing, kind)                                                                            \
     static WK_TARGET __attribute__((noinline)) void one_##name(const wk_matrix *m, int64_t row_begin, int64_t row_end, \
                                                                const uint8_t *const *rows, float *y) {                 \
         multiply_few(1, packing, m, row_begin, row_end, rows, 1, y, 0, rows[0] + wk_q8_masks(m->cols));                \
@@ -774,13 +818,17 @@ WK_INLINE void multiply_many(const int32_t packing, const q8_unpack_fn unpack, c
     static WK_TARGET __attribute__((noinline)) void many_##name(                                                       \
         const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8, const int32_t *token_rows,          \
         int64_t n, float *y, int64_t y_stride, float *scratch) {                                                       \
-        multiply_many(packing, unpack_tile_##name, m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);    \
+        const int64_t values = kind_of(packing).deinterleaved ? wk_q8_deinterleaved(m->cols) : 0;                      \
+        multiply_many(tiles_of(kind_of(packing)), values, unpack_tile_##name, multiply_##kind, m, row_begin, row_end,  \
+                      q8, token_rows, n, y, y_stride, scratch);                                                        \
     }
 
 #define ALL_PACKINGS(X)                                                                                                \
-    X(q4_0, WK_Q4_0) X(q4_1, WK_Q4_1) X(q5_0, WK_Q5_0) X(q5_1, WK_Q5_1) X(q8_0, WK_Q8_0) X(q2_k, WK_Q2_K)              \
-    X(q3_k, WK_Q3_K) X(q4_k, WK_Q4_K) X(q5_k, WK_Q5_K) X(q6_k, WK_Q6_K) X(iq4_nl, WK_IQ4_NL) X(iq4_xs, WK_IQ4_XS)      \
-    X(mxfp4, WK_MXFP4) X(int4, WK_INT4) X(int8, WK_INT8)
+    X(q4_0, WK_Q4_0, nibbles) X(q4_1, WK_Q4_1, nibbles_and_minimum) X(q5_0, WK_Q5_0, five_bits)                        \
+    X(q5_1, WK_Q5_1, five_bits_and_minimum) X(q8_0, WK_Q8_0, bytes) X(q2_k, WK_Q2_K, q2_k) X(q3_k, WK_Q3_K, q3_k)      \
+    X(q4_k, WK_Q4_K, nibbles_and_minimum) X(q5_k, WK_Q5_K, five_bits_and_minimum) X(q6_k, WK_Q6_K, q6_k)               \
+    X(iq4_nl, WK_IQ4_NL, bytes) X(iq4_xs, WK_IQ4_XS, bytes) X(mxfp4, WK_MXFP4, five_bits)                              \
+    X(int4, WK_INT4, nibbles) X(int8, WK_INT8, bytes)
 
 ALL_PACKINGS(DEFINE_PACKING)
 
@@ -805,7 +853,7 @@ static void q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, co
         }
     }
     switch (m->packing) {
-#define CASE(name, packing)                                                                                            \
+#define CASE(name, packing, kind)                                                                                         \
     case packing:                                                                                                      \
         if (n == 1) one_##name(m, row_begin, row_end, rows, y);                                                        \
         else if (n <= WK_Q8_MOST_FEW) four_##name(m, row_begin, row_end, rows, n, y, y_stride, masks);                 \
