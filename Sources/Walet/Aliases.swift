@@ -10,6 +10,7 @@ import WaletText
 public typealias Configuration = WaletFormats.Configuration
 public typealias FormatError = WaletFormats.FormatError
 public typealias SamplingParameters = WaletEngine.SamplingParameters
+public typealias Speculation = WaletEngine.Speculation
 public typealias EngineError = WaletEngine.EngineError
 public typealias FinishReason = WaletEngine.FinishReason
 public typealias Usage = WaletEngine.GenerationUsage

@@ -9,14 +9,18 @@ public struct GenerationOptions: Sendable {
     public var stop: [String]
     /// Whether a model that can do both thinks first; nil leaves it to the model's template.
     public var thinking: Bool?
+    /// Whether tokens are guessed ahead; the answer is the same, and where guesses come true it is there sooner.
+    public var speculation: Speculation
 
     public init(
-        sampling: SamplingParameters = .greedy, maximumTokens: Int? = nil, stop: [String] = [], thinking: Bool? = nil
+        sampling: SamplingParameters = .greedy, maximumTokens: Int? = nil, stop: [String] = [], thinking: Bool? = nil,
+        speculation: Speculation = .off
     ) {
         self.sampling = sampling
         self.maximumTokens = maximumTokens
         self.stop = stop
         self.thinking = thinking
+        self.speculation = speculation
     }
 }
 

@@ -135,6 +135,10 @@ public final class LanguageModel: Sendable {
             engine.model, tokens: tokens, window: window, threads: engine.threads, progress: progress)
     }
 
+    /// Makes sure that the model can guess tokens ahead in this way. Answers do it themselves; this tells earlier.
+    /// - Throws: ``EngineError/noPredictionLayer(named:)``, or for a number of guesses out of range.
+    public func prepare(_ speculation: Speculation) throws(EngineError) { try engine.prepare(speculation) }
+
     /// Tokens of a text, control tokens recognized.
     public func tokenize(_ text: String) throws -> [Int] { try requireVocabulary().tokenize(text) }
 

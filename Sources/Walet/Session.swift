@@ -145,7 +145,7 @@ extension LanguageModel {
     ) async throws {
         let request = GenerationRequest(
             prompt: prompt, sampling: options.sampling, maximumTokens: options.maximumTokens, endTokens: endTokens,
-            forbidden: forbidden, sequence: sequence)
+            forbidden: forbidden, sequence: sequence, speculation: options.speculation)
         var decoder = decoder
         var answer = Answer()
         func deliver(_ events: [ResponseEvent]) {

@@ -20,6 +20,9 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "Taken from the logits of tokens, for each time the answer has them.") var frequencyPenalty: Double?
     @Option(help: "The same seed gives the same answer.") var seed: UInt64?
     @Option(help: "A text that ends the answer; may be given several times.") var stop: [String] = []
+    @Option(help: "Guess tokens ahead: 'lookup' from the text, 'mtp' with the checkpoint's layer. Same answer, sooner.")
+    var speculate: SpeculationChoice = .off
+    @Option(help: "Guesses at a time, 1 to 15; default: 8 of lookup, 1 of mtp.") var draftTokens: Int?
     @Option(help: "The system message.") var system: String?
     @Flag(help: "Go on from the prompt as it is, without the chat template.") var raw = false
     @Flag(inversion: .prefixedNo, help: "Whether a model that can do both thinks first.") var thinking: Bool?
@@ -28,6 +31,12 @@ struct RunCommand: AsyncParsableCommand {
     func validate() throws {
         if let maxTokens, maxTokens < 1 {
             throw ValidationError("--max-tokens: expected 1 or more, found \(maxTokens)")
+        }
+        if let draftTokens {
+            if speculate == .off { throw ValidationError("--draft-tokens needs --speculate lookup or mtp") }
+            if !Speculation.draftTokens.contains(draftTokens) {
+                throw ValidationError("--draft-tokens: expected 1 to 15, found \(draftTokens)")
+            }
         }
         if raw, prompt == nil { throw ValidationError("--raw needs a prompt") }
         if raw, system != nil { throw ValidationError("--raw and --system exclude each other") }
@@ -39,6 +48,8 @@ struct RunCommand: AsyncParsableCommand {
         options.maximumTokens = maxTokens
         options.stop = stop
         options.thinking = thinking
+        options.speculation = speculate.speculation(draftTokens)
+        try model.prepare(options.speculation)
         if let temperature { options.sampling.temperature = temperature }
         if let topP { options.sampling.topP = topP }
         if let topK { options.sampling.topK = topK }
@@ -104,6 +115,19 @@ struct RunCommand: AsyncParsableCommand {
     }
 }
 
+/// `--speculate`.
+enum SpeculationChoice: String, ExpressibleByArgument, CaseIterable {
+    case off, lookup, mtp
+
+    func speculation(_ draftTokens: Int?) -> Speculation {
+        switch self {
+        case .off: .off
+        case .lookup: draftTokens.map { .lookup(draftTokens: $0) } ?? .lookup()
+        case .mtp: draftTokens.map { .mtp(draftTokens: $0) } ?? .mtp()
+        }
+    }
+}
+
 /// Prints the events of one answer.
 struct AnswerPrinter {
     let json: Bool
@@ -143,9 +167,11 @@ struct AnswerPrinter {
 
     static func summary(_ reason: FinishReason, _ usage: Usage) -> String {
         let cached = usage.cachedTokens > 0 ? " (\(usage.cachedTokens) cached)" : ""
+        let guessed =
+            usage.draftedTokens > 0 ? " (\(usage.acceptedTokens) of \(usage.draftedTokens) guesses came true)" : ""
         return String(
-            format: "%d prompt tokens%@, %d tokens, %.1f tokens/s, first token after %.2f s%@", usage.promptTokens,
-            cached, usage.answerTokens, usage.decodeRate, usage.prefillSeconds,
+            format: "%d prompt tokens%@, %d tokens%@, %.1f tokens/s, first token after %.2f s%@", usage.promptTokens,
+            cached, usage.answerTokens, guessed, usage.decodeRate, usage.prefillSeconds,
             reason == .stop ? "" : " (\(reason.rawValue))")
     }
 }
@@ -167,6 +193,7 @@ extension ResponseEvent {
                 "usage": [
                     "prompt_tokens": .int(usage.promptTokens), "cached_tokens": .int(usage.cachedTokens),
                     "completion_tokens": .int(usage.answerTokens),
+                    "drafted_tokens": .int(usage.draftedTokens), "accepted_tokens": .int(usage.acceptedTokens),
                     "prefill_seconds": .double(usage.prefillSeconds), "decode_seconds": .double(usage.decodeSeconds),
                     "tokens_per_second": .double(usage.decodeRate),
                 ],

@@ -13,6 +13,7 @@ public final class Engine: Sendable {
     public let threads: Int
     public let precision: Precision
     private let loop: EngineLoop
+    private let prediction = Mutex<PredictionLayer?>(nil)
 
     /// The instruction set that the kernels use.
     public var instructionSet: String { Hardware.instructionSet }
@@ -61,6 +62,7 @@ public final class Engine: Sendable {
         GenerationEvent, any Error
     > {
         try request.sampling.validate()
+        try prepare(request.speculation)
         try check(request.prompt)
         guard request.prompt.count < contextLength else {
             throw .contextExceeded(prompt: request.prompt.count, context: contextLength)
@@ -73,10 +75,27 @@ public final class Engine: Sendable {
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: GenerationEvent.self)
         continuation.onTermination = { _ in cancelled.set() }
         let generation = Generation(
-            model: model, request: request, sequence: sequence, contextLength: contextLength, cancelled: cancelled,
-            continuation: continuation)
+            model: model, predictionLayer: prediction.withLock { $0 }, request: request, sequence: sequence,
+            contextLength: contextLength, cancelled: cancelled, continuation: continuation)
         loop.submit(.init(run: generation.run, refuse: { continuation.finish(throwing: EngineError.stopped) }))
         return stream
+    }
+
+    /// Makes sure that there is what a way of speculating needs. Requests do it themselves; this tells earlier.
+    /// - Throws: ``EngineError/noPredictionLayer(named:)``, or for a number of guesses out of range.
+    public func prepare(_ speculation: Speculation) throws(EngineError) {
+        try speculation.validate()
+        guard case .mtp = speculation else { return }
+        let failure: EngineError? = prediction.withLock { layer in
+            guard layer == nil else { return nil }
+            do throws(FormatError) {
+                layer = try model.makePredictionLayer()
+                return layer == nil ? .noPredictionLayer(named: model.configuration.predictionLayers) : nil
+            } catch {
+                return .weights(error.description)
+            }
+        }
+        if let failure { throw failure }
     }
 
     /// Scores a text as the model sees it.
@@ -182,6 +201,7 @@ final class EngineLoop: Sendable {
 /// One answer, from prompt to finish.
 private struct Generation: Sendable {
     let model: Transformer
+    let predictionLayer: PredictionLayer?
     let request: GenerationRequest
     let sequence: SequenceState
     let contextLength: Int
@@ -194,8 +214,7 @@ private struct Generation: Sendable {
             continuation.finish()
         } catch {
             // The sequence may lack rows of the pass that failed.
-            sequence.tokens = []
-            sequence.cache.truncate(to: 0)
+            sequence.removeAll()
             continuation.finish(throwing: EngineError.weights(error.description))
         }
     }
@@ -206,35 +225,59 @@ private struct Generation: Sendable {
         var usage = GenerationUsage(promptTokens: request.prompt.count)
         sequence.keepPrefix(of: request.prompt)
         usage.cachedTokens = sequence.tokens.count
+        let limit = min(request.maximumTokens ?? .max, contextLength - request.prompt.count)
+        var speculator = Speculator(
+            request, predictionLayer, sequence, capacity: request.prompt.count + limit, space)
 
         var pending = request.prompt[usage.cachedTokens...]
         let isLong = pending.count >= Transformer.longPrompt
-        while !pending.isEmpty {
+        while let next = pending.first {
             if cancelled.isSet { return finish(.cancelled, usage) }
             let chunk = pending.prefix(space.batch.capacity)
+            try speculator.makeRoom(for: chunk.count, in: sequence, next: next, space)
             try advance(chunk, ofLongPrompt: isLong, space)
             pending = pending.dropFirst(chunk.count)
+            speculator.append(rows: 0..<chunk.count - (pending.isEmpty ? 1 : 0), space)
         }
         var sampler = Sampler(request.sampling, prompt: request.prompt, forbidden: request.forbidden)
-        let limit = min(request.maximumTokens ?? .max, contextLength - request.prompt.count)
+        // The row that predicts the next token; the rows after it have run the guesses.
         var row = space.batch.count - 1
+        var draft: [Int] = []
         var first = clock.now
         while true {
-            if cancelled.isSet { return finish(.cancelled, usage) }
-            let logits = model.logits(ofRows: row..<row + 1, space)
-            let token = sampler.sample(.init(start: logits, count: model.configuration.vocabularySize))
-            let now = clock.now
-            if usage.answerTokens == 0 {
-                first = now
-                usage.prefillSeconds = (now - start).seconds
+            var accepted = 0
+            func finish(_ reason: FinishReason) {
+                keep(accepted, of: draft, row, speculator, space)
+                self.finish(reason, usage)
             }
-            usage.decodeSeconds = (now - first).seconds
-            if request.endTokens.contains(token) { return finish(.stop, usage) }
-            usage.answerTokens += 1
-            continuation.yield(.token(token, usage))
-            if usage.answerTokens >= limit { return finish(.length, usage) }
-            if cancelled.isSet { return finish(.cancelled, usage) }
-            try advance([token], space)
+            if cancelled.isSet { return finish(.cancelled) }
+            let logits = model.logits(ofRows: row..<row + draft.count + 1, space)
+            var token: Int
+            repeat {
+                let vocabulary = model.configuration.vocabularySize
+                token = sampler.sample(.init(start: logits + accepted * vocabulary, count: vocabulary))
+                let comesTrue = accepted < draft.count && token == draft[accepted]
+                let now = clock.now
+                if usage.answerTokens == 0 {
+                    first = now
+                    usage.prefillSeconds = (now - start).seconds
+                }
+                usage.decodeSeconds = (now - first).seconds
+                if request.endTokens.contains(token) { return finish(.stop) }
+                usage.answerTokens += 1
+                if comesTrue { usage.acceptedTokens += 1 }
+                continuation.yield(.token(token, usage))
+                if usage.answerTokens >= limit { return finish(.length) }
+                if cancelled.isSet { return finish(.cancelled) }
+                speculator.append(token)
+                guard comesTrue else { break }
+                accepted += 1
+            } while true
+            keep(accepted, of: draft, row, speculator, space)
+            speculator.record(drafted: draft.count, accepted: accepted)
+            draft = try speculator.draft(after: token, in: sequence, limit: limit - usage.answerTokens - 1, space)
+            usage.draftedTokens += draft.count
+            try advance([token] + draft, space)
             row = 0
         }
     }
@@ -246,6 +289,15 @@ private struct Generation: Sendable {
         space.batch.append(tokens, to: sequence.cache, ofLongPrompt: ofLongPrompt)
         try model.forward(space)
         sequence.tokens.append(contentsOf: tokens)
+    }
+
+    /// Forgets the guesses at the sequence's end that did not come true.
+    /// - Parameter row: of the last pass, before those of the guesses.
+    private func keep(
+        _ accepted: Int, of draft: [Int], _ row: Int, _ speculator: Speculator, _ space: Workspace
+    ) {
+        sequence.truncate(to: sequence.tokens.count - (draft.count - accepted))
+        speculator.append(rows: row..<row + accepted + 1, space)
     }
 
     private func finish(_ reason: FinishReason, _ usage: GenerationUsage) {

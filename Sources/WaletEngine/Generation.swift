@@ -6,6 +6,8 @@ public final class SequenceState: @unchecked Sendable {
     let cache: KVCache
     /// The tokens whose rows the cache holds.
     var tokens: [Int] = []
+    /// What the prediction layer remembers of it, once one was asked for.
+    private(set) var prediction: PredictionDrafter?
 
     init(cache: KVCache) { self.cache = cache }
 
@@ -17,8 +19,29 @@ public final class SequenceState: @unchecked Sendable {
     func keepPrefix(of prompt: [Int]) {
         var common = 0
         while common < min(tokens.count, prompt.count - 1), tokens[common] == prompt[common] { common += 1 }
-        tokens.removeLast(tokens.count - common)
-        cache.truncate(to: common)
+        prediction?.truncate(to: common)
+        truncate(to: common)
+    }
+
+    /// Forgets all but the first `count` tokens, as far as the model is concerned.
+    func truncate(to count: Int) {
+        tokens.removeLast(tokens.count - count)
+        cache.truncate(to: count)
+    }
+
+    func removeAll() {
+        tokens = []
+        cache.truncate(to: 0)
+        prediction = nil
+    }
+
+    /// The drafter of this sequence, ready for the rows that come now.
+    func drafter(_ layer: PredictionLayer, _ space: Workspace) -> PredictionDrafter {
+        let drafter =
+            prediction ?? PredictionDrafter(layer, cache.makeSibling(layers: 1), from: tokens.count, space)
+        drafter.goOn(from: tokens.count)
+        prediction = drafter
+        return drafter
     }
 }
 
@@ -34,10 +57,12 @@ public struct GenerationRequest: Sendable {
     public var forbidden: [Int]
     /// Where to go on; nil starts anew.
     public var sequence: SequenceState?
+    /// Whether tokens are guessed ahead; the answer is the same.
+    public var speculation: Speculation
 
     public init(
         prompt: [Int], sampling: SamplingParameters = .init(), maximumTokens: Int? = nil, endTokens: Set<Int> = [],
-        forbidden: [Int] = [], sequence: SequenceState? = nil
+        forbidden: [Int] = [], sequence: SequenceState? = nil, speculation: Speculation = .off
     ) {
         self.prompt = prompt
         self.sampling = sampling
@@ -45,6 +70,7 @@ public struct GenerationRequest: Sendable {
         self.endTokens = endTokens
         self.forbidden = forbidden
         self.sequence = sequence
+        self.speculation = speculation
     }
 }
 
@@ -63,6 +89,9 @@ public struct GenerationUsage: Sendable, Equatable {
     /// Prompt tokens that were in the sequence already.
     public var cachedTokens = 0
     public var answerTokens = 0
+    /// Tokens that were guessed ahead, and those of them that came true: passes that the answer did without.
+    public var draftedTokens = 0
+    public var acceptedTokens = 0
     /// Until the first token of the answer, in seconds.
     public var prefillSeconds = 0.0
     /// From the first token of the answer to the last, in seconds.

@@ -61,6 +61,8 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
     case tokenOutOfRange(token: Int, vocabulary: Int)
     /// Prompt and answer do not fit the context.
     case contextExceeded(prompt: Int, context: Int)
+    /// Speculation with a prediction layer that is not there, though the configuration may name so many.
+    case noPredictionLayer(named: Int)
     /// The weights could not be read to the end.
     case weights(String)
     /// The engine was shut down while work was waiting.
@@ -74,6 +76,11 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
             "token \(token) is not in the vocabulary of 0 to \(vocabulary - 1)"
         case .contextExceeded(let prompt, let context):
             "the prompt has \(prompt) tokens, and the context of \(context) tokens leaves no room for an answer"
+        case .noPredictionLayer(0):
+            "speculation: this checkpoint has no multi-token-prediction layer; 'lookup' needs none"
+        case .noPredictionLayer(let named):
+            "speculation: the configuration names \(named) multi-token-prediction layer\(named == 1 ? "" : "s"), but "
+                + "the files have none; 'lookup' needs none"
         case .weights(let message): message
         case .stopped: "the engine was shut down"
         }

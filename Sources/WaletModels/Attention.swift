@@ -165,13 +165,17 @@ enum Attention: Sendable {
     case latent(LatentAttention)
     case grouped(GroupedAttention)
 
-    init(_ configuration: Configuration, layer: Int, from source: some WeightSource) throws(FormatError) {
+    /// - Parameter cacheLayer: its layer in the cache; nil for `layer`.
+    init(
+        _ configuration: Configuration, layer: Int, cacheLayer: Int? = nil, from source: some WeightSource
+    ) throws(FormatError) {
+        let cacheLayer = cacheLayer ?? layer
         let prefix = "model.layers.\(layer).self_attn."
         switch configuration.attention {
         case .latent(let shape):
-            self = .latent(try LatentAttention(configuration, shape, layer: layer, prefix, from: source))
+            self = .latent(try LatentAttention(configuration, shape, layer: cacheLayer, prefix, from: source))
         case .grouped(let shape):
-            self = .grouped(try GroupedAttention(configuration, shape, layer: layer, prefix, from: source))
+            self = .grouped(try GroupedAttention(configuration, shape, layer: cacheLayer, prefix, from: source))
         }
     }
 

@@ -309,9 +309,12 @@ enum FeedForward: Sendable {
     case dense(GatedFeedForward)
     case sparse(SparseFeedForward)
 
-    init(_ configuration: Configuration, layer: Int, from source: some WeightSource) throws(FormatError) {
+    /// - Parameter sparse: whether it has experts; nil for what the configuration says.
+    init(
+        _ configuration: Configuration, layer: Int, sparse: Bool? = nil, from source: some WeightSource
+    ) throws(FormatError) {
         let prefix = "model.layers.\(layer).mlp."
-        if let experts = configuration.experts, configuration.isSparse(layer: layer) {
+        if let experts = configuration.experts, sparse ?? configuration.isSparse(layer: layer) {
             self = .sparse(try SparseFeedForward(configuration, experts, prefix, from: source))
         } else {
             self = .dense(

@@ -31,7 +31,19 @@ public final class KVCache: @unchecked Sendable {
         self.capacity = capacity
     }
 
+    private init(layers: Int, width: Int, capacity: Int, isHalf: Bool) {
+        self.layers = layers
+        self.width = width
+        self.capacity = capacity
+        self.isHalf = isHalf
+    }
+
     deinit { for page in pages { page.deallocate() } }
+
+    /// An empty cache of the same kind for other layers, such as a prediction layer.
+    public func makeSibling(layers: Int) -> KVCache {
+        KVCache(layers: layers, width: width, capacity: capacity, isHalf: isHalf)
+    }
 
     private var numberBytes: Int { isHalf ? 2 : MemoryLayout<Float>.stride }
     /// Bytes of a layer in a page.

@@ -65,7 +65,7 @@ public final class RandomWeights: WeightSource {
     /// Kimi K2 Thinking packs its routed experts and nothing else.
     private static func isPacked(_ module: String) -> Bool { module.contains(".experts.") }
     private static func isPlain(_ module: String) -> Bool {
-        module.hasSuffix("embed_tokens") || module.hasSuffix("lm_head") || module.hasSuffix(".mlp.gate")
+        ["embed_tokens", "lm_head", ".mlp.gate", ".eh_proj", ".shared_head.head"].contains(where: module.hasSuffix)
     }
 
     // bf16 0x3C00 is 2^-7; the mask leaves sign and mantissa free.

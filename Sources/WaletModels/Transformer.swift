@@ -15,13 +15,19 @@ public final class Transformer: Sendable {
         let feedForwardNorm: FloatBuffer
         let feedForward: FeedForward
 
-        init(_ configuration: Configuration, layer: Int, from source: some WeightSource) throws(FormatError) {
+        /// - Parameters:
+        ///   - cacheLayer: where it lies in the cache; nil for where it lies in the model.
+        ///   - sparse: whether its feed-forward has experts; nil for what the configuration says.
+        init(
+            _ configuration: Configuration, layer: Int, cacheLayer: Int? = nil, sparse: Bool? = nil,
+            from source: some WeightSource
+        ) throws(FormatError) {
             let prefix = "model.layers.\(layer)."
             let hidden = configuration.hiddenSize
             attentionNorm = try source.vector(prefix + "input_layernorm.weight", count: hidden)
-            attention = try Attention(configuration, layer: layer, from: source)
+            attention = try Attention(configuration, layer: layer, cacheLayer: cacheLayer, from: source)
             feedForwardNorm = try source.vector(prefix + "post_attention_layernorm.weight", count: hidden)
-            feedForward = try FeedForward(configuration, layer: layer, from: source)
+            feedForward = try FeedForward(configuration, layer: layer, sparse: sparse, from: source)
         }
     }
 
@@ -36,7 +42,7 @@ public final class Transformer: Sendable {
     let norm: FloatBuffer
     let head: Linear
     let rope: RotaryEmbedding
-    private let source: any WeightSource
+    let source: any WeightSource
 
     /// Looks up every weight that the configuration needs; copies norms and biases, and nothing else.
     /// - Throws: ``FormatError`` for a weight that is missing or of another shape.
@@ -63,41 +69,68 @@ public final class Transformer: Sendable {
     /// caches hold the new tokens.
     /// - Throws: ``FormatError`` where a mapped file shrank: the pass is then worthless.
     public func forward(_ space: Workspace) throws(FormatError) {
-        CoreBudget.shared.spend(space.pool.threads) { pass(space) }
+        CoreBudget.shared.spend(space.pool.threads) {
+            prepare(space)
+            for row in 0..<space.batch.count {
+                embedding.dequantize(
+                    row: space.batch.tokens[row], into: space.x.pointer + row * configuration.hiddenSize)
+            }
+            for layer in layers { run(layer, space) }
+        }
         try source.checkIntact()
     }
 
-    private func pass(_ space: Workspace) {
-        let rows = space.batch.count
-        let hidden = configuration.hiddenSize
-        let x = space.x.pointer
+    /// What any layer needs before the rows of `space.batch` go through it: scratch, and the angles of their positions.
+    func prepare(_ space: Workspace) {
         prepareScratch(space)
-        for row in 0..<rows {
-            embedding.dequantize(row: space.batch.tokens[row], into: x + row * hidden)
+        for row in 0..<space.batch.count {
             rope.angles(
                 position: space.batch.positions[row], cos: space.cosines.pointer + row * rope.pairs,
                 sin: space.sines.pointer + row * rope.pairs)
         }
-        for layer in layers {
-            normalize(layer.attentionNorm, space)
-            layer.attention(space, rope)
-            wk_add(space.output.pointer, x, Int64(rows * hidden))
-            normalize(layer.feedForwardNorm, space)
-            layer.feedForward(space)
-            wk_add(space.output.pointer, x, Int64(rows * hidden))
-        }
+    }
+
+    /// Takes the residual stream through one layer.
+    func run(_ layer: Layer, _ space: Workspace) {
+        let count = Int64(space.batch.count * configuration.hiddenSize)
+        normalize(layer.attentionNorm, space)
+        layer.attention(space, rope)
+        wk_add(space.output.pointer, space.x.pointer, count)
+        normalize(layer.feedForwardNorm, space)
+        layer.feedForward(space)
+        wk_add(space.output.pointer, space.x.pointer, count)
     }
 
     /// Logits after some rows of the last pass, at most `space.logitRows` of them.
     /// - Returns: `[rows.count, vocabulary]`, valid until the next call.
     public func logits(ofRows rows: Range<Int>, _ space: Workspace) -> UnsafeMutablePointer<Float> {
-        precondition(rows.count <= space.logitRows && rows.upperBound <= space.batch.capacity)
+        logits(ofRows: rows, norm: norm, head: head, space)
+    }
+
+    /// The final hidden states of some rows of the last pass: what the head reads, and what a prediction layer goes on
+    /// from.
+    /// - Parameter target: `[rows.count, hidden]`
+    public func hiddenStates(ofRows rows: Range<Int>, _ space: Workspace, into target: UnsafeMutablePointer<Float>) {
+        hiddenStates(ofRows: rows, norm: norm, space, into: target)
+    }
+
+    func hiddenStates(
+        ofRows rows: Range<Int>, norm: FloatBuffer, _ space: Workspace, into target: UnsafeMutablePointer<Float>
+    ) {
         let hidden = configuration.hiddenSize
         for (index, row) in rows.enumerated() {
             wk_rms_norm(
-                space.x.pointer + row * hidden, norm.pointer, configuration.normEpsilon,
-                space.normed.pointer + index * hidden, Int64(hidden))
+                space.x.pointer + row * hidden, norm.pointer, configuration.normEpsilon, target + index * hidden,
+                Int64(hidden))
         }
+    }
+
+    func logits(
+        ofRows rows: Range<Int>, norm: FloatBuffer, head: Linear, _ space: Workspace
+    ) -> UnsafeMutablePointer<Float> {
+        precondition(rows.count <= space.logitRows && rows.upperBound <= space.batch.capacity)
+        let hidden = configuration.hiddenSize
+        hiddenStates(ofRows: rows, norm: norm, space, into: space.normed.pointer)
         if head.isInteger {
             for index in 0..<rows.count {
                 space.normedBlocks.quantize(space.normed.pointer + index * hidden, row: index)

@@ -23,6 +23,9 @@ public final class Workspace {
     let feedForward: FeedForwardSpace
     /// `[logitRows, vocabulary]`
     let logits: FloatBuffer
+    /// What prediction layers read; made when one runs first.
+    private(set) lazy var predictionInput = PredictionInput(rows: batch.capacity, hidden: hiddenSize, precision)
+    private let hiddenSize: Int
 
     /// - Parameter rows: tokens of one pass, at most; by default as many as keep the activations below 200 MB.
     public init(
@@ -33,6 +36,7 @@ public final class Workspace {
         let feedForward = FeedForwardSpace.Sizes(configuration)
         let rowFloats = 3 * configuration.hiddenSize + attention.rowFloats + feedForward.rowFloats
         let rows = rows ?? min(512, max(16, 45_000_000 / rowFloats / 16 * 16))
+        hiddenSize = configuration.hiddenSize
         self.pool = pool
         self.precision = precision
         self.logitRows = min(logitRows, rows)

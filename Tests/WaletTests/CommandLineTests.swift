@@ -61,6 +61,39 @@ import Walet
         #expect(events.last?["usage"]?["completion_tokens"] == 5)
     }
 
+    @Test func speculationChangesTheFiguresAndNotTheText() async throws {
+        let question = "Repeat this word for word: one two three four five six, one two three four five six, one two"
+        func run(_ arguments: String...) async throws -> (text: String, usage: JSONValue) {
+            let outcome: Outcome
+            switch arguments.count {
+            case 0: outcome = try await walet("run", TestFiles.smollm2, question, "--max-tokens", "60", "--json")
+            case 2:
+                outcome = try await walet(
+                    "run", TestFiles.smollm2, question, "--max-tokens", "60", "--json", arguments[0], arguments[1])
+            default:
+                outcome = try await walet(
+                    "run", TestFiles.smollm2, question, "--max-tokens", "60", "--json", arguments[0], arguments[1],
+                    arguments[2], arguments[3])
+            }
+            let events = try outcome.output.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
+            return (events.compactMap { $0["text"]?.stringValue }.joined(), try #require(events.last?["usage"]))
+        }
+        let plain = try await run()
+        #expect(plain.usage["drafted_tokens"] == 0 && plain.usage["accepted_tokens"] == 0)
+        for guessing in [
+            try await run("--speculate", "lookup"), try await run("--speculate", "lookup", "--draft-tokens", "2"),
+        ] {
+            #expect(guessing.text == plain.text)
+            #expect(guessing.usage["completion_tokens"] == plain.usage["completion_tokens"])
+            let accepted = try #require(guessing.usage["accepted_tokens"]?.intValue)
+            #expect(accepted > 0 && accepted <= guessing.usage["drafted_tokens"]?.intValue ?? 0)
+        }
+        let refused = try await walet("run", TestFiles.smollm2, question, "--speculate", "mtp")
+        #expect(refused.code == 1 && refused.output.isEmpty)
+        #expect(refused.errors.contains("no multi-token-prediction layer"))
+        #expect(refused.errors.split(separator: "\n").count == 1)
+    }
+
     @Test func chatKeepsItsHistory() async throws {
         let outcome = try await walet(
             "run", TestFiles.smollm2, "--max-tokens", "8",
@@ -226,7 +259,10 @@ import Walet
         ["run"], ["nonsense"], ["score", "x"], ["score", "x", "--text", "a", "--tokens", "1"],
         ["run", "x", "y", "--nope"],
         ["score", "x", "--tokens", "1,b"], ["run", "x", "y", "--temperature", "hot"], ["tokenize", "x"],
-        ["run", "x", "y", "--max-tokens", "0"], ["pull", "a/b", "--parallel", "0"], ["bench", "x", "--threads", "0"],
+        ["run", "x", "y", "--speculate", "dice"], ["run", "x", "y", "--draft-tokens", "3"],
+        ["run", "x", "y", "--speculate", "lookup", "--draft-tokens", "16"],
+        ["run", "x", "y", "--speculate", "mtp", "--draft-tokens", "0"], ["run", "x", "y", "--max-tokens", "0"],
+        ["pull", "a/b", "--parallel", "0"], ["bench", "x", "--threads", "0"],
     ])
     func wrongUsageIsTwo(_ arguments: [String]) async throws {
         let process = Process()

@@ -6,7 +6,7 @@ import json
 import safetensors.torch
 import torch
 
-from . import golden, mutations, weights
+from . import golden, mtp, mutations, weights
 
 VOCAB = 320
 
@@ -221,3 +221,4 @@ def build(name, folder, seed):
         without = {k: v for k, v in tensors.items() if not k.startswith(extra)}
         assert len(without) < len(tensors)
         assert torch.equal(golden.logprobs(golden.reference_model(c, without), tokens), base)
+        mtp.write(folder, c["num_hidden_layers"], [case["tokens"] for case in result["cases"]])
