@@ -48,8 +48,11 @@ static inline int64_t wk_q8_mask_bytes(int64_t cols) { return (cols + 511) / 512
 #define WK_Q8_TILE_VECTORS (WK_Q8_CHUNK_BLOCKS * (8 + 6)) // each as long as the tile has rows
 #define WK_Q8_TILE_FLOATS (32 * (WK_Q8_TILE_VECTORS + WK_Q8_SLAB_TOKENS))
 #define WK_Q8_SCRATCH(cols) (WK_Q8_TILE_FLOATS + 16 * (((cols) + 31) / 32))
-// So many tokens, as a batch of decoding sequences has, are few: reading the weights takes longer than multiplying.
+// So many tokens, as a batch of decoding sequences has, are few: reading the weights takes longer than multiplying. A set
+// may know better.
+#ifndef WK_Q8_MOST_FEW
 #define WK_Q8_MOST_FEW 8
+#endif
 
 extern _Atomic bool wk_q8_without_dot_products;
 

@@ -740,6 +740,21 @@ WK_INLINE void multiply_tokens(const int tiles, const q8_kind kind, const wk_wor
 #undef MULTIPLY
 }
 
+// As blocks block..<end of `rows` rows are multiplied, the same part of the rows behind them is fetched into the L2
+// cache, from the first byte on: those rows lie one behind the other.
+WK_INLINE void fetch_next_rows(const wk_matrix *m, int64_t r, int64_t rows, int64_t block, int64_t end) {
+    const int64_t blocks = m->cols / 32, bytes = rows * m->row_bytes;
+    const uint8_t *p = m->data + (r + rows) * m->row_bytes;
+    for (int64_t at = bytes * block / blocks; at < bytes * end / blocks; at += 64) __builtin_prefetch(p + at, 0, 2);
+    if (m->packing == WK_INT4 || m->packing == WK_INT8) {
+        const int64_t row_scales = m->scale_stride * (m->scale_packing == WK_F32 ? 4 : 2), of_scales = rows * row_scales;
+        p = m->scales + (r + rows) * row_scales;
+        for (int64_t at = of_scales * block / blocks; at < of_scales * end / blocks; at += 64) {
+            __builtin_prefetch(p + at, 0, 2);
+        }
+    }
+}
+
 // `tiles` tiles of rows from row r on times `count` tokens. The results of rows skip..<end, numbered from r, go to y.
 static WK_TARGET void multiply_rows(int tiles, q8_unpack_fn unpack, q8_multiply_fn multiply, const wk_matrix *m,
                                     int64_t r, int64_t skip, int64_t end, int64_t values, const uint8_t *const *rows,
@@ -750,6 +765,7 @@ static WK_TARGET void multiply_rows(int tiles, q8_unpack_fn unpack, q8_multiply_
     memset(acc, 0, (size_t)(count * WK_Q8_TILES * WK_LANES) * sizeof(float));
     for (int64_t b = 0; b < blocks; b += WK_Q8_CHUNK_BLOCKS) {
         const int64_t chunk = blocks - b < WK_Q8_CHUNK_BLOCKS ? blocks - b : WK_Q8_CHUNK_BLOCKS;
+        fetch_next_rows(m, r, tiles * WK_LANES, b, b + chunk);
         for (int i = 0; i < tiles; i++) unpack(m, r + i * WK_LANES, b, b + chunk, w + i * TILE_STRIDE);
         multiply(tiles, w, chunk, rows, count, values + 32 * b, meta - values, plane, 2 * plane + b / 8, acc);
     }
@@ -805,6 +821,11 @@ ALL_KINDS(DEFINE_KIND)
                                                                const uint8_t *const *rows, float *y) {                 \
         multiply_few(1, packing, m, row_begin, row_end, rows, 1, y, 0, rows[0] + wk_q8_masks(m->cols));                \
     }                                                                                                                  \
+    static WK_TARGET __attribute__((noinline)) void two_##name(                                                        \
+        const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *const *rows, float *y,                  \
+        int64_t y_stride, const uint8_t *masks) {                                                                      \
+        multiply_few(2, packing, m, row_begin, row_end, rows, 2, y, y_stride, masks);                                  \
+    }                                                                                                                  \
     static WK_TARGET __attribute__((noinline)) void four_##name(                                                       \
         const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *const *rows, int64_t count, float *y,   \
         int64_t y_stride, const uint8_t *masks) {                                                                      \
@@ -856,6 +877,7 @@ static void q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, co
 #define CASE(name, packing, kind)                                                                                         \
     case packing:                                                                                                      \
         if (n == 1) one_##name(m, row_begin, row_end, rows, y);                                                        \
+        else if (n == 2) two_##name(m, row_begin, row_end, rows, y, y_stride, masks);                                  \
         else if (n <= WK_Q8_MOST_FEW) four_##name(m, row_begin, row_end, rows, n, y, y_stride, masks);                 \
         else many_##name(m, row_begin, row_end, q8, token_rows, n, y, y_stride, scratch);                              \
         break;
