@@ -24,6 +24,7 @@ public final class LanguageModel: Sendable {
     /// What the checkpoint's `generation_config.json` recommends; greedy where it says nothing.
     public let defaultOptions: GenerationOptions
     let engine: Engine
+    private let pages: PagePopulation
     /// How the model marks its thinking and its tool calls.
     let style: OutputStyle
     let endTokens: Set<Int>
@@ -93,6 +94,7 @@ public final class LanguageModel: Sendable {
         }
         defaultOptions = options
         engine = try Engine(transformer, threads: threads, contextLength: contextLength, precision: precision)
+        pages = PagePopulation(of: transformer)
     }
 
     /// Where a model of this name lies: a path, or else the name of a stored model.
@@ -111,6 +113,9 @@ public final class LanguageModel: Sendable {
 
     /// Tokens of prompt and answer together, at most.
     public var contextLength: Int { engine.contextLength }
+
+    /// Returns when the weights' pages are mapped, which goes on in the background after loading.
+    public func pagesAreMapped() async { await pages.finished() }
 
     /// Measures prefill and decode on random tokens.
     /// - Parameters:

@@ -31,6 +31,7 @@ struct BenchCommand: AsyncParsableCommand {
             ? try LanguageModel.withRandomWeights(
                 arguments.model, threads: arguments.threads, precision: arguments.precision)
             : try await arguments.load()
+        await model.pagesAreMapped()
         let load = (ContinuousClock.now - start) / .seconds(1)
         let result = try await model.benchmark(
             prompt: prompt, generate: generate, batch: batch, depth: depth, longPrompt: attention.longPrompt)

@@ -23,6 +23,8 @@ public final class SafetensorsSource: WeightSource {
         prefix = set.contains("language_model.model.embed_tokens.weight") ? "language_model." : ""
     }
 
+    public var mappedRanges: [UnsafeRawBufferPointer] { set.files.map(\.file.bytes) }
+
     public func checkIntact() throws(FormatError) {
         for file in set.files { try file.file.checkIntact() }
     }

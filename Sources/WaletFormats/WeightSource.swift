@@ -22,4 +22,11 @@ public protocol WeightSource: Sendable {
 
     /// Throws where a mapped file has shrunk since it was opened, since its lost part then reads as zeros.
     func checkIntact() throws(FormatError)
+
+    /// The mapped files; none where the weights are in memory of their own.
+    var mappedRanges: [UnsafeRawBufferPointer] { get }
+}
+
+extension WeightSource {
+    public var mappedRanges: [UnsafeRawBufferPointer] { [] }
 }
