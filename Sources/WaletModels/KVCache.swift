@@ -60,7 +60,8 @@ public final class KVCache: @unchecked Sendable {
         precondition(count + tokens <= capacity, "\(count) + \(tokens) tokens in a cache for \(capacity)")
         count += tokens
         while pages.count * Self.pageTokens < count {
-            pages.append(UnsafeRawPointer(UnsafeMutableRawPointer.allocate(byteCount: layers * layerBytes, alignment: 64)))
+            let page = UnsafeMutableRawPointer.allocate(byteCount: layers * layerBytes, alignment: 64)
+            pages.append(UnsafeRawPointer(page))
         }
     }
 

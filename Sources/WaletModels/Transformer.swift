@@ -126,7 +126,9 @@ public final class Transformer: Sendable {
         let hidden = configuration.hiddenSize
         hiddenStates(ofRows: rows, norm: norm, space, into: space.normed.pointer)
         if head.isInteger {
-            for index in 0..<rows.count { space.normedBlocks.quantize(space.normed.pointer + index * hidden, row: index) }
+            for index in 0..<rows.count {
+                space.normedBlocks.quantize(space.normed.pointer + index * hidden, row: index)
+            }
         }
         head(space.input, count: rows.count, into: space.logits.pointer, space.pool)
         return space.logits.pointer
