@@ -22,7 +22,7 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "A text that ends the answer; may be given several times.") var stop: [String] = []
     @Option(help: "Guess tokens ahead: 'lookup' from the text, 'mtp' with the checkpoint's layer. Same answer, sooner.")
     var speculate: SpeculationChoice = .off
-    @Option(help: "Guesses at a time, 1 to 15; default: 8 of lookup, 1 of mtp.") var draftTokens: Int?
+    @Option(help: "Guesses at a time, 1 to 15; default: 15 of lookup, 1 of mtp.") var draftTokens: Int?
     @Option(help: "The system message.") var system: String?
     @Flag(help: "Go on from the prompt as it is, without the chat template.") var raw = false
     @Flag(inversion: .prefixedNo, help: "Whether a model that can do both thinks first.") var thinking: Bool?

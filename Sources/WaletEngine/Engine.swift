@@ -244,6 +244,7 @@ private struct Generation: Sendable {
         var row = space.batch.count - 1
         var draft: [Int] = []
         var first = clock.now
+        var passStart: ContinuousClock.Instant?
         while true {
             var accepted = 0
             func finish(_ reason: FinishReason) {
@@ -274,7 +275,12 @@ private struct Generation: Sendable {
                 accepted += 1
             } while true
             keep(accepted, of: draft, row, speculator, space)
-            speculator.record(drafted: draft.count, accepted: accepted)
+            let now = clock.now
+            if let passStart {
+                speculator.record(
+                    drafted: draft.count, accepted: accepted, duration: (now - passStart).seconds)
+            }
+            passStart = now
             draft = try speculator.draft(after: token, in: sequence, limit: limit - usage.answerTokens - 1, space)
             usage.draftedTokens += draft.count
             try advance([token] + draft, space)

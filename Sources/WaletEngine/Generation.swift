@@ -59,6 +59,8 @@ public struct GenerationRequest: Sendable {
     public var sequence: SequenceState?
     /// Whether tokens are guessed ahead; the answer is the same.
     public var speculation: Speculation
+    /// Whether there are fewer guesses where they do not pay. Tests say no, as the clock has a say in it.
+    package var pacesDrafts = true
 
     public init(
         prompt: [Int], sampling: SamplingParameters = .init(), maximumTokens: Int? = nil, endTokens: Set<Int> = [],

@@ -4,6 +4,7 @@ import WaletModels
 /// The drafting side of one answer: a drafter, and how much it may draft. Knows nothing of verification.
 struct Speculator {
     private var pacing: DraftPacing
+    private let allowance: Int?
     private var lookup: LookupDrafter?
     private var prediction: PredictionDrafter?
     private let endTokens: Set<Int>
@@ -18,15 +19,16 @@ struct Speculator {
     ) {
         endTokens = request.endTokens
         forbidden = request.forbidden
+        let maximum = request.speculation.maximum
+        pacing = DraftPacing(maximum: maximum)
+        allowance = request.pacesDrafts ? nil : maximum
         switch request.speculation {
-        case .off: pacing = DraftPacing(maximum: 0)
-        case .lookup(let draftTokens):
-            pacing = DraftPacing(maximum: draftTokens)
+        case .off: break
+        case .lookup:
             var drafter = LookupDrafter(capacity: capacity)
             for token in request.prompt { drafter.append(token) }
             lookup = drafter
-        case .mtp(let draftTokens):
-            pacing = DraftPacing(maximum: draftTokens)
+        case .mtp:
             prediction = layer.map { sequence.drafter($0, space) }
         }
     }
@@ -50,7 +52,7 @@ struct Speculator {
         after token: Int, in sequence: SequenceState, limit: Int, _ space: Workspace
     ) throws(FormatError) -> [Int] {
         guard lookup != nil || prediction != nil else { return [] }
-        let limit = min(limit, pacing.allowance())
+        let limit = min(limit, allowance ?? pacing.allowance())
         var draft = lookup?.draft(limit) ?? []
         if let prediction {
             draft += try prediction.draft(
@@ -60,6 +62,8 @@ struct Speculator {
         return Array(draft.prefix { !endTokens.contains($0) })
     }
 
-    /// Takes in how a draft fared.
-    mutating func record(drafted: Int, accepted: Int) { pacing.record(drafted: drafted, accepted: accepted) }
+    /// Takes in how a draft fared, and what it took, in seconds.
+    mutating func record(drafted: Int, accepted: Int, duration: Double) {
+        pacing.record(drafted: drafted, accepted: accepted, duration: duration)
+    }
 }

@@ -16,7 +16,10 @@ public final class PagePopulation: Sendable {
     /// Starts at once; ends early where the model is given up. Files that would fill the memory are left alone.
     public init(of model: Transformer) {
         let total = model.mappedRanges.reduce(0) { $0 + $1.count }
-        guard total <= Int(clamping: ProcessInfo.processInfo.physicalMemory) / 10 * 8 else { return end() }
+        guard total <= Int(clamping: ProcessInfo.processInfo.physicalMemory) / 10 * 8 else {
+            end()
+            return
+        }
         let thread = Thread { [weak model] in
             var file = 0
             var offset = 0

@@ -62,58 +62,6 @@ import WaletEngine
     }
 }
 
-@Suite struct DraftPacingTests {
-    /// Guesses in so many passes when a share of drafts comes true at their first `accepted` tokens.
-    private func drafted(passes: Int, maximum: Int = 8, accepted: (Int) -> Int) -> (drafts: Int, tokens: Int) {
-        var pacing = DraftPacing(maximum: maximum)
-        var result = (drafts: 0, tokens: 0)
-        for _ in 0..<passes {
-            let count = pacing.allowance()
-            guard count > 0 else { continue }
-            result.drafts += 1
-            result.tokens += count
-            pacing.record(drafted: count, accepted: min(count, accepted(count)))
-        }
-        return result
-    }
-
-    @Test func guessesThatNeverComeTrueSoonCeaseAlmostAltogether() {
-        let result = drafted(passes: 1000) { _ in 0 }
-        #expect(result.drafts < 25, "\(result)")
-        #expect(result.tokens < 40, "\(result)")
-    }
-
-    @Test func guessesThatAllComeTrueGrowToTheMaximum() {
-        let result = drafted(passes: 100) { $0 }
-        #expect(result.drafts == 100)
-        #expect(result.tokens > 97 * 8)
-        #expect(drafted(passes: 100, maximum: 1) { $0 }.tokens == 100)
-        #expect(drafted(passes: 100, maximum: 15) { $0 }.tokens > 96 * 15)
-    }
-
-    @Test func aRepetitionThatBeginsLateIsFound() {
-        var pacing = DraftPacing(maximum: 8)
-        for _ in 0..<500 {
-            let count = pacing.allowance()
-            if count > 0 { pacing.record(drafted: count, accepted: 0) }
-        }
-        var passes = 0
-        var full = 0
-        while full < 8, passes < 200 {
-            full = pacing.allowance()
-            if full > 0 { pacing.record(drafted: full, accepted: full) }
-            passes += 1
-        }
-        #expect(passes <= DraftPacing.longestPause + 6, "\(passes)")
-    }
-
-    @Test func withoutADraftNothingChanges() {
-        var pacing = DraftPacing(maximum: 4)
-        for _ in 0..<10 { pacing.record(drafted: 0, accepted: 0) }
-        #expect(pacing.allowance() == 4)
-    }
-}
-
 struct Xorshift: RandomNumberGenerator {
     var state: UInt64
     mutating func next() -> UInt64 {

@@ -44,6 +44,8 @@ import WaletTensor
                 let answer = try await Answer(engine, request, .lookup(draftTokens: count))
                 #expect(answer.tokens == plain.tokens, "\(sampling), \(count) guesses")
                 #expect(answer.reason == plain.reason)
+                let paced = try await Answer(engine, request, .lookup(draftTokens: count), paced: true)
+                #expect(paced.tokens == plain.tokens)
                 drafted += answer.usage.draftedTokens
                 accepted += answer.usage.acceptedTokens
             }
@@ -211,9 +213,11 @@ import WaletTensor
         for sampling in [SamplingParameters.greedy, .init(temperature: 0.8, topP: 0.95, seed: 4)] {
             let request = GenerationRequest(prompt: prompt, sampling: sampling, maximumTokens: 60)
             let plain = try await Answer(engine, request)
-            let answer = try await Answer(engine, request, .lookup())
-            #expect(answer.tokens == plain.tokens)
-            #expect(answer.usage.acceptedTokens > 15)
+            for paced in [false, true] {
+                let answer = try await Answer(engine, request, .lookup(), paced: paced)
+                #expect(answer.tokens == plain.tokens)
+                #expect(answer.usage.acceptedTokens > (paced ? 0 : 15))
+            }
         }
     }
 
@@ -301,9 +305,12 @@ private struct Answer {
     let reason: FinishReason
     let usage: GenerationUsage
 
-    init(_ engine: Engine, _ request: GenerationRequest, _ speculation: Speculation = .off) async throws {
+    init(
+        _ engine: Engine, _ request: GenerationRequest, _ speculation: Speculation = .off, paced: Bool = false
+    ) async throws {
         var request = request
         request.speculation = speculation
+        request.pacesDrafts = paced
         var tokens: [Int] = []
         var end: (FinishReason, GenerationUsage)?
         for try await event in try engine.generate(request) {
