@@ -39,6 +39,33 @@ DEFINE_SINGLE_32(mxfp4, 17)
 
 #define ROW(i) (m->data + (r + (i)) * m->row_bytes)
 
+// Numbers of 16 bits, a cache line of 32 a step. A row is often a page, where the hardware's prefetch stops: the four
+// rows to come are asked for as these are multiplied.
+#define DEFINE_SINGLE_16(name, decode)                                                                                 \
+    static WK_TARGET bool single_##name(const wk_matrix *m, int64_t r, const float *x, wk_vec *sums) {                 \
+        const int64_t stride = m->row_bytes, ahead = r + 8 <= m->rows ? 4 * stride : 0;                                \
+        const uint8_t *b = ROW(0);                                                                                     \
+        __m256 s[4];                                                                                                   \
+        FOR_ROWS s[i] = vec_zero();                                                                                    \
+        for (int64_t c = 0; c < m->cols; c += 32, b += 64) {                                                           \
+            FOR_ROWS {                                                                                                 \
+                const uint8_t *p = b + i * stride;                                                                     \
+                __builtin_prefetch(p + ahead, 0, 3);                                                                   \
+                for (int k = 0; k < 4; k++) s[i] = vec_fma(decode(p + 16 * k), vec_load(x + c + 8 * k), s[i]);         \
+            }                                                                                                          \
+        }                                                                                                              \
+        FOR_ROWS sums[i] = s[i];                                                                                       \
+        return true;                                                                                                   \
+    }
+
+AVX2 __m256 of_bf16(const uint8_t *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_16(p)), 16));
+}
+AVX2 __m256 of_f16(const uint8_t *p) { return _mm256_cvtph_ps(load_16(p)); }
+
+DEFINE_SINGLE_16(bf16, of_bf16)
+DEFINE_SINGLE_16(f16, of_f16)
+
 static WK_TARGET bool single_q4_k(const wk_matrix *m, int64_t r, const float *x, wk_vec *sums) {
     __m256 s[4];
     FOR_ROWS s[i] = vec_zero();
@@ -157,6 +184,8 @@ static inline bool has_whole_groups(const wk_matrix *m) {
 
 static inline single_token_fn single_token(const wk_matrix *m) {
     switch (m->packing) {
+    case WK_BF16: return m->cols % 32 == 0 ? single_bf16 : NULL;
+    case WK_F16: return m->cols % 32 == 0 ? single_f16 : NULL;
     case WK_Q4_0: return single_q4_0;
     case WK_Q4_1: return single_q4_1;
     case WK_Q5_0: return single_q5_0;

@@ -655,13 +655,19 @@ WK_INLINE void unpack_blocks(const int tokens, const int32_t packing, const wk_m
         p += group_bytes / 2;
     }
     if (block < end) {
+        // Where a whole group's bytes may be read, those of the rows behind, they are; elsewhere from a copy.
         uint8_t copy[WK_LANES * 288];
-        const size_t rest = (size_t)((end - block) * group_bytes / 8);
-        for (int i = 0; i < WK_LANES; i++) {
-            memcpy(copy + 288 * i, p + i * m->row_bytes, rest);
-            memset(copy + 288 * i + rest, 0, (size_t)group_bytes - rest);
+        int64_t stride = m->row_bytes;
+        if (p + (WK_LANES - 1) * stride + group_bytes > m->data + m->rows * stride) {
+            const size_t rest = (size_t)((end - block) * group_bytes / 8);
+            for (int i = 0; i < WK_LANES; i++) {
+                memcpy(copy + 288 * i, p + i * stride, rest);
+                memset(copy + 288 * i + rest, 0, (size_t)group_bytes - rest);
+            }
+            p = copy;
+            stride = 288;
         }
-        unpack_group(tokens, packing, m, scales_at, copy, 288, 8, (int)(end - block), block, sink);
+        unpack_group(tokens, packing, m, scales_at, p, stride, 8, (int)(end - block), block, sink);
     }
 }
 
