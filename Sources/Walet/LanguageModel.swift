@@ -11,7 +11,7 @@ import WaletText
 /// ```swift
 /// let model = try await LanguageModel.load("smollm2")
 /// let session = model.session(system: "Answer in one sentence.")
-/// for try await event in session.respond(to: "What is the capital of Germany?") {
+/// for try await event in session.respond(to: "What is the capital of France?") {
 ///     if case .text(let piece) = event { print(piece, terminator: "") }
 /// }
 /// ```

