@@ -12,12 +12,15 @@ static int64_t stretch_at(int64_t i, int64_t n) {
     return n - i < STRETCH ? n - i : STRETCH;
 }
 
-static void round_stretch(const float *x, int64_t n, uint16_t *out) {
-    for (int64_t i = 0; i < n; i++) out[i] = wk_bf16_from_float(x[i]);
+static void store_rounded(const float *restrict x, int64_t n, uint8_t *restrict out) {
+    for (int64_t i = 0; i < n; i++) {
+        const uint16_t bits = wk_bf16_from_float(x[i]);
+        memcpy(out + 2 * i, &bits, sizeof bits);
+    }
 }
 
 // Numbers of a query, scaled: BF16, or floats rounded to it.
-static void scaled_stretch(const float *q, float scale, int64_t n, float *out) {
+static void scaled_stretch(const float *restrict q, float scale, int64_t n, float *restrict out) {
     for (int64_t i = 0; i < n; i++) out[i] = wk_round_to_bf16(q[i] * scale);
 }
 
@@ -48,21 +51,21 @@ static void combine(float *top, float *sum, float *result, float part_top, float
 
 void wk_grouped_store(const float *key, const float *value, int64_t head_size, int64_t value_size, uint8_t *keys,
                       uint8_t *values, int64_t slot, bool last) {
-    uint16_t bits[STRETCH];
+    uint8_t bits[2 * STRETCH];
     for (int64_t i = 0; i < head_size; i += STRETCH) {
         const int64_t n = stretch_at(i, head_size);
-        round_stretch(key + i, n, bits);
+        store_rounded(key + i, n, bits);
         uint8_t *out = keys + 2 * i * WK_ATTENTION_PAGE + 4 * slot;
-        for (int64_t j = 0; j < n; j += 2) memcpy(out + 2 * j * WK_ATTENTION_PAGE, bits + j, 4);
+        for (int64_t j = 0; j < n; j += 2) memcpy(out + 2 * j * WK_ATTENTION_PAGE, bits + 2 * j, 4);
     }
     uint8_t *out = values + 4 * (slot / 2 * value_size);
     const bool alone = last && slot % 2 == 0;
     if (alone) memset(out, 0, (size_t)(4 * value_size));
     for (int64_t i = 0; i < value_size; i += STRETCH) {
         const int64_t n = stretch_at(i, value_size);
-        round_stretch(value + i, n, bits);
+        store_rounded(value + i, n, bits);
         uint8_t *to = out + 4 * i + 2 * (slot % 2);
-        for (int64_t j = 0; j < n; j++) memcpy(to + 4 * j, bits + j, 2);
+        for (int64_t j = 0; j < n; j++) memcpy(to + 4 * j, bits + 2 * j, 2);
     }
 }
 
@@ -87,12 +90,12 @@ static wk_grouped_tile grouped_tile(const wk_grouped_attention *a, float *scratc
         if (floats) {
             scaled_stretch(q, a->scale, a->head_size, scratch + i * a->head_size);
         } else {
-            uint16_t *out = (uint16_t *)scratch + i * a->head_size;
+            uint8_t *out = (uint8_t *)scratch + 2 * i * a->head_size;
             float scaled[STRETCH];
             for (int64_t j = 0; j < a->head_size; j += STRETCH) {
                 const int64_t n = stretch_at(j, a->head_size);
                 scaled_stretch(q + j, a->scale, n, scaled);
-                round_stretch(scaled, n, out + j);
+                store_rounded(scaled, n, out + 2 * j);
             }
         }
         limits[i] = a->first_limit + i / a->group;
@@ -155,12 +158,7 @@ int64_t wk_latent_heads(void) {
 
 void wk_latent_store(const float *row, int64_t width, uint8_t *rows, int64_t slot, bool last) {
     uint8_t *out = rows + slot * 2 * width;
-    uint16_t bits[STRETCH];
-    for (int64_t i = 0; i < width; i += STRETCH) {
-        const int64_t n = stretch_at(i, width);
-        round_stretch(row + i, n, bits);
-        memcpy(out + 2 * i, bits, (size_t)(2 * n));
-    }
+    store_rounded(row, width, out);
     if (last && slot % 2 == 0) memset(out + 2 * width, 0, (size_t)(2 * width));
 }
 
@@ -200,9 +198,9 @@ static wk_latent_tile latent_tile(const wk_latent_attention *a, float *scratch) 
             if (floats) {
                 for (int64_t j = 0; j < n; j++) scratch[(i + j) * lanes + h] = scaled[j];
             } else {
-                uint16_t bits[STRETCH];
-                round_stretch(scaled, n, bits);
-                for (int64_t j = 0; j < n; j += 2) memcpy(pairs + (i + j) / 2 * lanes + h, bits + j, 4);
+                uint8_t bits[2 * STRETCH];
+                store_rounded(scaled, n, bits);
+                for (int64_t j = 0; j < n; j += 2) memcpy(pairs + (i + j) / 2 * lanes + h, bits + 2 * j, 4);
             }
         }
     }
