@@ -167,6 +167,12 @@ static WK_TARGET void grouped_split(const wk_grouped_tile *a, int64_t begin, int
 
 enum { HEADS = AT_HEADS * WK_LANES };
 
+AT_INLINE void latent_widen(const uint8_t *numbers, int64_t count, float *out) {
+    int64_t i = 0;
+    for (; i + WK_LANES <= count; i += WK_LANES) vec_store(out + i, at_widen(numbers + 2 * i));
+    for (; i < count; i++) out[i] = wk_float_from_bf16(wk_load_u16(numbers + 2 * i));
+}
+
 // HEADS heads over one page, whose rows are floats. q: [width][HEADS]. Scores and weights: [positions][HEADS].
 AT_INLINE void latent_scores(const int positions, const float *q, int64_t width, const float *rows, float *scores) {
     wk_vec sums[AT_POSITIONS * AT_HEADS];
@@ -220,19 +226,18 @@ static WK_TARGET void latent_split(const wk_latent_tile *a, int64_t begin, int64
     memset(total, 0, (size_t)(HEADS + HEADS * latent) * sizeof(float));
     for (int64_t position = begin; position < end; position += PAGE) {
         const uint8_t *page = a->pages[position / PAGE] + a->offset;
-        const int64_t count = end - position < PAGE ? end - position : PAGE, numbers = count * width;
-        // Once for all heads, and for scores and results.
-        int64_t i = 0;
-        for (; i + WK_LANES <= numbers; i += WK_LANES) vec_store(rows + i, at_widen(page + 2 * i));
-        for (; i < numbers; i++) rows[i] = wk_float_from_bf16(wk_load_u16(page + 2 * i));
+        const int64_t count = end - position < PAGE ? end - position : PAGE;
         int64_t t = 0;
-        for (; t + AT_POSITIONS <= count; t += AT_POSITIONS) {
-            latent_scores(AT_POSITIONS, q, width, rows + t * width, scores + t * HEADS);
-        }
+        // Rows become floats just before their scores, while they are near, once for all heads and for the results.
+#define SCORES(n)                                                                                                      \
+    (latent_widen(page + 2 * t * width, (n) * width, rows + t * width),                                                \
+     latent_scores(n, q, width, rows + t * width, scores + t * HEADS), t += (n))
+        while (t + AT_POSITIONS <= count) SCORES(AT_POSITIONS);
 #if AT_POSITIONS > 4
-        for (; t + 4 <= count; t += 4) latent_scores(4, q, width, rows + t * width, scores + t * HEADS);
+        while (t + 4 <= count) SCORES(4);
 #endif
-        for (; t < count; t++) latent_scores(1, q, width, rows + t * width, scores + t * HEADS);
+        while (t < count) SCORES(1);
+#undef SCORES
         // Scores become weights in their place.
         for (int v = 0; v < AT_HEADS; v++) {
             float *s = scores + v * WK_LANES;
