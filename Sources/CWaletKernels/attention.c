@@ -5,17 +5,23 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-static uint32_t packed_pair(float a, float b) {
-    return wk_bf16_from_float(a) | (uint32_t)wk_bf16_from_float(b) << 16;
+// Numbers that are rounded at a time, so that a loop without anything else in it becomes vectors.
+enum { STRETCH = 64 };
+
+static int64_t stretch_at(int64_t i, int64_t n) {
+    return n - i < STRETCH ? n - i : STRETCH;
 }
 
-static void store_u32(uint8_t *p, uint32_t v) {
-    memcpy(p, &v, sizeof v);
+static void store_rounded(const float *restrict x, int64_t n, uint8_t *restrict out) {
+    for (int64_t i = 0; i < n; i++) {
+        const uint16_t bits = wk_bf16_from_float(x[i]);
+        memcpy(out + 2 * i, &bits, sizeof bits);
+    }
 }
 
-static void store_bf16(uint8_t *p, float v) {
-    const uint16_t bits = wk_bf16_from_float(v);
-    memcpy(p, &bits, sizeof bits);
+// Numbers of a query, scaled: BF16, or floats rounded to it.
+static void scaled_stretch(const float *restrict q, float scale, int64_t n, float *restrict out) {
+    for (int64_t i = 0; i < n; i++) out[i] = wk_round_to_bf16(q[i] * scale);
 }
 
 static int64_t rounded_up(int64_t n) {
@@ -45,14 +51,21 @@ static void combine(float *top, float *sum, float *result, float part_top, float
 
 void wk_grouped_store(const float *key, const float *value, int64_t head_size, int64_t value_size, uint8_t *keys,
                       uint8_t *values, int64_t slot, bool last) {
-    for (int64_t p = 0; p < head_size / 2; p++) {
-        store_u32(keys + 4 * (p * WK_ATTENTION_PAGE + slot), packed_pair(key[2 * p], key[2 * p + 1]));
+    uint8_t bits[2 * STRETCH];
+    for (int64_t i = 0; i < head_size; i += STRETCH) {
+        const int64_t n = stretch_at(i, head_size);
+        store_rounded(key + i, n, bits);
+        uint8_t *out = keys + 2 * i * WK_ATTENTION_PAGE + 4 * slot;
+        for (int64_t j = 0; j < n; j += 2) memcpy(out + 2 * j * WK_ATTENTION_PAGE, bits + 2 * j, 4);
     }
-    uint8_t *out = values + 4 * (slot / 2 * value_size) + 2 * (slot % 2);
+    uint8_t *out = values + 4 * (slot / 2 * value_size);
     const bool alone = last && slot % 2 == 0;
-    for (int64_t i = 0; i < value_size; i++) {
-        store_bf16(out + 4 * i, value[i]);
-        if (alone) store_bf16(out + 4 * i + 2, 0);
+    if (alone) memset(out, 0, (size_t)(4 * value_size));
+    for (int64_t i = 0; i < value_size; i += STRETCH) {
+        const int64_t n = stretch_at(i, value_size);
+        store_rounded(value + i, n, bits);
+        uint8_t *to = out + 4 * i + 2 * (slot % 2);
+        for (int64_t j = 0; j < n; j++) memcpy(to + 4 * j, bits + 2 * j, 2);
     }
 }
 
@@ -65,23 +78,31 @@ int64_t wk_grouped_state(const wk_grouped_attention *a) {
 }
 
 int64_t wk_grouped_scratch(const wk_grouped_attention *a) {
-    return rounded_up(a->queries * a->head_size / 2) + rounded_up(2 * a->queries) + 2 * wk_grouped_state(a) + 16;
+    return rounded_up(a->queries * a->head_size) + rounded_up(2 * a->queries) + 2 * wk_grouped_state(a) + 16;
 }
 
 static wk_grouped_tile grouped_tile(const wk_grouped_attention *a, float *scratch) {
-    uint32_t *packed = (uint32_t *)scratch;
-    int64_t *limits = (int64_t *)(scratch + rounded_up(a->queries * a->head_size / 2));
+    // Room for floats, whichever they are.
+    int64_t *limits = (int64_t *)(scratch + rounded_up(a->queries * a->head_size));
+    const bool floats = wk_attention_in_use()->floats;
     for (int64_t i = 0; i < a->queries; i++) {
         const float *q = a->query + i / a->group * a->query_stride + i % a->group * a->head_size;
-        uint32_t *out = packed + i * a->head_size / 2;
-        for (int64_t p = 0; p < a->head_size / 2; p++) {
-            out[p] = packed_pair(q[2 * p] * a->scale, q[2 * p + 1] * a->scale);
+        if (floats) {
+            scaled_stretch(q, a->scale, a->head_size, scratch + i * a->head_size);
+        } else {
+            uint8_t *out = (uint8_t *)scratch + 2 * i * a->head_size;
+            float scaled[STRETCH];
+            for (int64_t j = 0; j < a->head_size; j += STRETCH) {
+                const int64_t n = stretch_at(j, a->head_size);
+                scaled_stretch(q + j, a->scale, n, scaled);
+                store_rounded(scaled, n, out + 2 * j);
+            }
         }
         limits[i] = a->first_limit + i / a->group;
     }
     return (wk_grouped_tile){.pages = a->pages, .key_offset = a->key_offset, .value_offset = a->value_offset,
                              .head_size = a->head_size, .value_size = a->value_size, .queries = a->queries,
-                             .packed = packed, .limits = limits};
+                             .packed = scratch, .limits = limits};
 }
 
 static float *aligned(float *scratch) {
@@ -108,7 +129,7 @@ static void grouped_finish(const wk_grouped_attention *a, const float *state) {
 void wk_grouped_attend(const wk_grouped_attention *a, float *scratch) {
     float *from = aligned(scratch);
     const wk_grouped_tile tile = grouped_tile(a, from);
-    float *state = from + rounded_up(a->queries * a->head_size / 2) + rounded_up(2 * a->queries);
+    float *state = from + rounded_up(a->queries * a->head_size) + rounded_up(2 * a->queries);
     float *part = state + wk_grouped_state(a);
     const wk_attention_kernels *kernels = wk_attention_in_use();
     const int64_t limit = limit_of(a);
@@ -137,7 +158,7 @@ int64_t wk_latent_heads(void) {
 
 void wk_latent_store(const float *row, int64_t width, uint8_t *rows, int64_t slot, bool last) {
     uint8_t *out = rows + slot * 2 * width;
-    for (int64_t i = 0; i < width; i++) store_bf16(out + 2 * i, row[i]);
+    store_rounded(row, width, out);
     if (last && slot % 2 == 0) memset(out + 2 * width, 0, (size_t)(2 * width));
 }
 
@@ -151,22 +172,40 @@ int64_t wk_latent_state(const wk_latent_attention *a) {
     return wk_latent_heads() * (2 + a->latent);
 }
 
+// Room for the queries, and behind them for a page's rows, as floats, whichever they are.
+static int64_t latent_packed(const wk_latent_attention *a) {
+    return rounded_up(wk_latent_heads() * a->width);
+}
+
+static int64_t latent_room(const wk_latent_attention *a) {
+    return latent_packed(a) + rounded_up(WK_ATTENTION_PAGE * a->width);
+}
+
 int64_t wk_latent_scratch(const wk_latent_attention *a) {
-    return rounded_up(wk_latent_heads() * a->width / 2) + 2 * rounded_up(wk_latent_state(a)) + 16;
+    return latent_room(a) + 2 * rounded_up(wk_latent_state(a)) + 16;
 }
 
 static wk_latent_tile latent_tile(const wk_latent_attention *a, float *scratch) {
-    uint32_t *packed = (uint32_t *)scratch;
+    uint32_t *pairs = (uint32_t *)scratch;
     const int64_t lanes = wk_latent_heads();
-    if (a->heads < lanes) memset(packed, 0, (size_t)(lanes * a->width / 2) * sizeof *packed);
+    const bool floats = wk_attention_in_use()->floats;
+    if (a->heads < lanes) memset(scratch, 0, (size_t)(lanes * a->width) * sizeof *scratch);
     for (int64_t h = 0; h < a->heads; h++) {
-        const float *q = a->query + h * a->width;
-        for (int64_t p = 0; p < a->width / 2; p++) {
-            packed[p * lanes + h] = packed_pair(q[2 * p] * a->scale, q[2 * p + 1] * a->scale);
+        for (int64_t i = 0; i < a->width; i += STRETCH) {
+            const int64_t n = stretch_at(i, a->width);
+            float scaled[STRETCH];
+            scaled_stretch(a->query + h * a->width + i, a->scale, n, scaled);
+            if (floats) {
+                for (int64_t j = 0; j < n; j++) scratch[(i + j) * lanes + h] = scaled[j];
+            } else {
+                uint8_t bits[2 * STRETCH];
+                store_rounded(scaled, n, bits);
+                for (int64_t j = 0; j < n; j += 2) memcpy(pairs + (i + j) / 2 * lanes + h, bits + 2 * j, 4);
+            }
         }
     }
     return (wk_latent_tile){.pages = a->pages, .offset = a->offset, .width = a->width, .latent = a->latent,
-                            .packed = packed};
+                            .heads = a->heads, .packed = scratch, .rows = scratch + latent_packed(a)};
 }
 
 static void latent_add(const wk_latent_attention *a, float *state, const float *part) {
@@ -188,7 +227,7 @@ static void latent_finish(const wk_latent_attention *a, const float *state) {
 void wk_latent_attend(const wk_latent_attention *a, float *scratch) {
     float *from = aligned(scratch);
     const wk_latent_tile tile = latent_tile(a, from);
-    float *state = from + rounded_up(wk_latent_heads() * a->width / 2), *part = state + rounded_up(wk_latent_state(a));
+    float *state = from + latent_room(a), *part = state + rounded_up(wk_latent_state(a));
     const wk_attention_kernels *kernels = wk_attention_in_use();
     for (int64_t split = 0; split < splits_of(a->limit); split++) {
         kernels->latent_split(&tile, split * WK_ATTENTION_SPLIT, end_of(split, a->limit), split == 0 ? state : part);

@@ -26,16 +26,17 @@ ONE wk_vec vec_exp(wk_vec v) { return expf(v); }
 
 #define AT_QUERIES 1
 #define AT_VECTORS 1
+#define AT_FEW_VECTORS 1
+#define AT_ONE_VECTORS 1
+#define AT_SUMS 1
 #define AT_POSITIONS 1
+#define AT_HEADS 1
+#define AT_MIX_HEADS 1
+#define AT_MIX_VECTORS 1
 
-ONE at_pairs at_load(const uint8_t *p) { return at_spread((const uint32_t *)p); }
-ONE at_pairs at_interleave(const uint8_t *a, const uint8_t *b) {
-    return (at_pairs){wk_float_from_bf16(wk_load_u16(a)), wk_float_from_bf16(wk_load_u16(b))};
-}
-ONE void at_store(uint16_t *p, wk_vec v) { *p = wk_bf16_from_float(v); }
-ONE void at_store_pairs(uint32_t *p, wk_vec a, wk_vec b) {
-    *p = wk_bf16_from_float(a) | (uint32_t)wk_bf16_from_float(b) << 16;
-}
+ONE wk_vec at_widen(const uint8_t *p) { return wk_float_from_bf16(wk_load_u16(p)); }
+ONE wk_vec at_load(const uint8_t *p, const int half) { return at_widen(p + 2 * half); }
+ONE void at_store(float *p, wk_vec v) { *p = wk_round_to_bf16(v); }
 
 #include "../internal/attention_template.h"
 
