@@ -19,7 +19,7 @@ static void store_rounded(const float *restrict x, int64_t n, uint8_t *restrict 
     }
 }
 
-// Numbers of a query, scaled: BF16, or floats rounded to it.
+// Numbers of a query, scaled and rounded to BF16, as floats.
 static void scaled_stretch(const float *restrict q, float scale, int64_t n, float *restrict out) {
     for (int64_t i = 0; i < n; i++) out[i] = wk_round_to_bf16(q[i] * scale);
 }
