@@ -164,7 +164,7 @@ typedef struct wk_latent_attention {
     float *result;      // [heads][latent]
     int64_t heads, limit;
 } wk_latent_attention;
-int64_t wk_latent_heads(void); // that are worked on together: the lanes of a vector
+int64_t wk_latent_heads(void); // that are worked on together
 void wk_latent_store(const float *row, int64_t width, uint8_t *rows, int64_t slot, bool last);
 // One position's row as floats: its first `latent` numbers, and the rest.
 void wk_latent_load(const uint8_t *rows, int64_t width, int64_t latent, int64_t slot, float *values, float *rest);
