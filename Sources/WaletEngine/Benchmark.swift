@@ -60,7 +60,7 @@ extension Engine {
             _ = model.logits(ofRows: 0..<1, space)
 
             for cache in caches { cache.fill(to: depth) { Float.random(in: -1...1, using: &random) } }
-            let isLong = longPrompt ?? (prompt >= Transformer.longPrompt)
+            let isLong = longPrompt ?? model.isLongPrompt(fresh: prompt, cached: depth)
             let start = clock.now
             for cache in caches {
                 while cache.count < depth + prompt {

@@ -230,7 +230,7 @@ private struct Generation: Sendable {
             request, predictionLayer, sequence, capacity: request.prompt.count + limit, space)
 
         var pending = request.prompt[usage.cachedTokens...]
-        let isLong = pending.count >= Transformer.longPrompt
+        let isLong = model.isLongPrompt(fresh: pending.count, cached: usage.cachedTokens)
         while let next = pending.first {
             if cancelled.isSet { return finish(.cancelled, usage) }
             let chunk = pending.prefix(space.batch.capacity)
@@ -330,7 +330,8 @@ private struct Scoring: Sendable {
             let rows = min(tokens.count - first, space.batch.capacity, chunk)
             space.batch.removeAll()
             space.batch.append(
-                tokens[first..<first + rows], to: cache, ofLongPrompt: tokens.count >= Transformer.longPrompt)
+                tokens[first..<first + rows], to: cache,
+                ofLongPrompt: model.isLongPrompt(fresh: tokens.count, cached: 0))
             try model.forward(space)
             var row = 0
             while row < rows {

@@ -102,7 +102,8 @@ extension Engine {
                 let rows = min(tokens.count - first, space.batch.capacity)
                 space.batch.removeAll()
                 space.batch.append(
-                    tokens[first..<first + rows], to: cache, ofLongPrompt: tokens.count >= Transformer.longPrompt)
+                    tokens[first..<first + rows], to: cache,
+                    ofLongPrompt: model.isLongPrompt(fresh: tokens.count, cached: 0))
                 try model.forward(space)
                 for row in stride(from: 0, to: rows, by: space.logitRows) {
                     let count = min(space.logitRows, rows - row)

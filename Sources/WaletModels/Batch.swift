@@ -41,7 +41,7 @@ public struct Batch {
 
     /// Adds tokens that follow those in `cache`, and makes room for them there.
     /// - Parameter ofLongPrompt: they are part of a prompt that is long enough for keys and values to be made from the
-    ///   latents (``Transformer/longPrompt``). It changes the order of sums, so it must be the same for all parts of a
+    ///   latents (``Transformer/isLongPrompt(fresh:cached:)``). It changes the order of sums, so it must be the same for all parts of a
     ///   prompt, whatever its chunks: then its results do not depend on them.
     /// - Precondition: they fit the batch and the cache, and each is below the vocabulary size.
     public mutating func append(_ newTokens: ArraySlice<Int>, to cache: KVCache, ofLongPrompt: Bool = false) {

@@ -31,10 +31,6 @@ public final class Transformer: Sendable {
         }
     }
 
-    /// Tokens from which on a prompt counts as long; see ``Batch/append(_:to:ofLongPrompt:)``. Measured, in
-    /// `docs/performance.md`.
-    public static let longPrompt = 128
-
     public let configuration: Configuration
     let embedding: WeightMatrix
     let layers: [Layer]
@@ -63,6 +59,19 @@ public final class Transformer: Sendable {
             configuration.tiedEmbeddings ? "model.embed_tokens" : "lm_head", outputs: vocabulary, inputs: hidden,
             from: source)
         rope = RotaryEmbedding(configuration.rope, dimensions: configuration.rotaryPairs * 2)
+    }
+
+    /// Whether a prompt is long enough for keys and values to be made from the latents; see
+    /// ``Batch/append(_:to:ofLongPrompt:)``. From 64 tokens on they pay, as measured in `docs/performance.md`, unless so
+    /// many tokens are cached, whose keys and values have to be made too, that the operations are more.
+    /// - Parameters:
+    ///   - fresh: tokens of the prompt that are not cached.
+    ///   - cached: tokens before them.
+    public func isLongPrompt(fresh: Int, cached: Int) -> Bool {
+        guard fresh >= 64, case .latent(let shape) = configuration.attention else { return false }
+        let sizes = shape.plainHeadSize + shape.valueHeadSize
+        let saved = Double(2 * shape.latentRank - sizes) * Double(fresh) * (Double(cached) + Double(fresh) / 2)
+        return saved >= Double(shape.latentRank * sizes) * Double(cached)
     }
 
     /// Runs the rows of `space.batch` through all layers. Afterwards `logits(ofRows:)` gives what follows a row, and the
