@@ -5,8 +5,8 @@ import WaletTensor
 public enum Precision: String, Sendable, CaseIterable {
     /// Weights unpacked to fp32, activations fp32: comparable with a reference implementation.
     case exact
-    /// Activations quantized to int8 in blocks of 32, integer dot products where the packing has them. KV cache and
-    /// attention stay fp32.
+    /// Activations quantized to int8 in blocks of 32, integer dot products where the packing has them; keys, values and
+    /// attention's weights rounded to BF16. Router, norms and packings without integer products stay fp32.
     case fast
 }
 
