@@ -1,3 +1,4 @@
+import Foundation
 import WaletFormats
 import WaletModels
 
@@ -43,6 +44,13 @@ extension Engine {
                 found: "\(depth), \(prompt) and \(generate)")
         }
         let model = model
+        let empty = KVCache(model.configuration, capacity: 0, precision: precision)
+        let bytes = Double(empty.bytesPerToken) * Double(batch) * Double(depth + prompt + generate)
+        guard bytes < 0.8 * Double(ProcessInfo.processInfo.physicalMemory) else {
+            throw EngineError.parameter(
+                name: "batch, depth, prompt and generate", expected: "caches that fit this machine's memory",
+                found: String(format: "%.1f GB", bytes / 1e9))
+        }
         return try await perform { space in
             let vocabulary = model.configuration.vocabularySize
             let clock = ContinuousClock()

@@ -24,9 +24,10 @@ public struct PrecisionComparison: Sendable, Equatable {
         progress: (PrecisionComparison) -> Void = { _ in }
     ) async throws -> PrecisionComparison {
         guard tokens.count >= 2 else { throw EngineError.emptyPrompt }
-        guard window >= 2, window <= model.configuration.contextLength else {
-            throw EngineError.parameter(
-                name: "window", expected: "2 to \(model.configuration.contextLength)", found: "\(window)")
+        // A gigabyte of logits a precision.
+        let most = min(model.configuration.contextLength, (1 << 28) / model.configuration.vocabularySize)
+        guard window >= 2, window <= most else {
+            throw EngineError.parameter(name: "window", expected: "2 to \(most)", found: "\(window)")
         }
         let exact = try Engine(model, threads: threads, precision: .exact)
         let fast = try Engine(model, threads: threads, precision: .fast)
