@@ -24,7 +24,12 @@ let package = Package(
         .target(
             name: "Walet",
             dependencies: ["WaletEngine", "WaletModels", "WaletText", "WaletFormats", "WaletHub", "WaletJSON"]),
-        .target(name: "WaletEngine", dependencies: ["WaletModels", "WaletFormats", "WaletTensor"]),
+        .target(
+            name: "WaletEngine",
+            dependencies: [
+                "WaletModels", "WaletFormats", "WaletTensor",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]),
         .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats", "CWaletKernels"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),
         .target(name: "WaletFormats", dependencies: ["WaletTensor", "WaletJSON"]),

@@ -65,10 +65,11 @@ def ik(model, *, prompt=0, generate=0, threads, repack=False, latent=True, name=
 
 
 def ik_sweep(model, *, contexts, step, generate, threads):
-    """llama-sweep-bench of ik_llama.cpp: one prompt, and at every `step` tokens of it the decode speed."""
+    """llama-sweep-bench of ik_llama.cpp: one prompt, and at every `step` tokens of it the decode speed. The program
+    rounds its context up to 256 tokens and fails in what it rounded up, so `step` is a multiple of that."""
     command = ["ik_llama.cpp/llama-sweep-bench", "-m", "{%s}" % model, "-c", contexts[-1] // step * step + step, "-ub",
-               step, "-b", max(2048, step), "-n", generate, "-t", threads, "-mla", 3, "-fa", "on", "-fmoe",
-               "--sweep-bench-output-jsonl"]
+               step, "-b", max(2048, step), "-n", generate, "-t", threads, "-mla", 3, "-fa", "on",
+               "--output-format", "jsonl"]
     return [Contestant("ik_llama.cpp", command, f"sweep:{n // step * step}", model, n) for n in contexts]
 
 
@@ -87,7 +88,7 @@ def rows(threads, quick=False, small=False):
     """All rows. `quick` has fewer tokens, `small` shorter contexts, for models that are small."""
     prefill = 128 if quick else 512
     decode = 16 if quick else 64
-    contexts = [1, 200, 400] if small else [1, 1000, 2000, 4000, 8000, 16000]
+    contexts = [1, 256, 512] if small else [1, 1024, 2048, 4096, 8192, 16384]
     pair = dict(threads=threads)
     big, folder, smol = "moonlight", "moonlight-int4", "smollm2"
     result = [
@@ -120,12 +121,12 @@ def rows(threads, quick=False, small=False):
              llama(smol, prompt=prefill, **pair), ik(smol, prompt=prefill, latent=False, **pair)],
             [Bar("ik_llama.cpp", 1.1), Bar("llama.cpp", None)]),
     ]
-    step = 100 if small else 1000
+    step = 256 if small else 1024
     result.append(Row(
         "context", "decode against context length, Moonlight shape",
         [walet(big, prompt=1, depth=n - 1, generate=16, x=n, **pair) for n in contexts]
         + ik_sweep(big, contexts=contexts, step=step, generate=16, **pair),
-        [Bar("ik_llama.cpp", 1.2 if n >= 8 * step else None, x=n) for n in contexts], axis="context, tokens"))
+        [Bar("ik_llama.cpp", 1.2 if n >= (512 if small else 8192) else None, x=n) for n in contexts], axis="context, tokens"))
     for batch in [4, 8, 16]:
         result.append(Row(
             f"batch-{batch}", f"decode at batch {batch}, Moonlight shape, all sequences",

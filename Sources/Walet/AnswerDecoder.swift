@@ -1,6 +1,6 @@
 import WaletText
 
-/// Tokens of an answer to events: characters are whole, stop strings cut, thinking and tool calls told apart.
+/// Tokens of an answer to its parts: characters are whole, stop strings cut, thinking and tool calls told apart.
 struct AnswerDecoder: Sendable {
     private let tokenizer: Tokenizer
     /// Control tokens that are part of the text, since the parser looks for them.
@@ -8,7 +8,6 @@ struct AnswerDecoder: Sendable {
     private var decoder: IncrementalDecoder
     private var filter: StopFilter
     private var parser: OutputParser
-    private var call: ToolCall?
 
     init(_ tokenizer: Tokenizer, parser: OutputParser, style: OutputStyle, stops: [String]) {
         self.tokenizer = tokenizer
@@ -21,38 +20,22 @@ struct AnswerDecoder: Sendable {
     /// A stop string was found.
     var isStopped: Bool { filter.isStopped }
 
-    mutating func append(_ token: Int) -> [ResponseEvent] {
+    /// The token that came last is part of the thinking, or of the mark that ends it.
+    private(set) var isThinking = false
+
+    mutating func append(_ token: Int) -> [ParsedPiece] {
+        let wasThinking = parser.isThinking
+        defer { isThinking = wasThinking || parser.isThinking }
         if tokenizer.isSpecial(token), !marks.contains(token) { return [] }
         return parse(filter.append(decoder.append(token)))
     }
 
-    mutating func finish() -> [ResponseEvent] {
+    mutating func finish() -> [ParsedPiece] {
         let rest = filter.append(decoder.finish()) + filter.finish()
-        var events = parse(rest)
-        for piece in parser.finish() { add(piece, to: &events) }
-        return events
+        return parse(rest) + parser.finish()
     }
 
-    private mutating func parse(_ text: String) -> [ResponseEvent] {
-        if text.isEmpty { return [] }
-        var events: [ResponseEvent] = []
-        for piece in parser.append(text) { add(piece, to: &events) }
-        return events
-    }
-
-    private mutating func add(_ piece: ParsedPiece, to events: inout [ResponseEvent]) {
-        switch piece {
-        case .thinking(let text): events.append(.thinking(text))
-        case .text(let text): events.append(.text(text))
-        case .toolCallStarted(_, let id, let name): call = ToolCall(id: id, name: name, arguments: "")
-        case .toolCallArguments(_, let text): call?.arguments += text
-        case .toolCallFinished:
-            if let call { events.append(.toolCall(call)) }
-            call = nil
-        // What the model wrote is shown rather than lost.
-        case .malformedToolCall(let text): events.append(.text(text))
-        }
-    }
+    private mutating func parse(_ text: String) -> [ParsedPiece] { text.isEmpty ? [] : parser.append(text) }
 }
 
 extension OutputStyle {

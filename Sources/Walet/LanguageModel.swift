@@ -37,14 +37,17 @@ public final class LanguageModel: Sendable {
     ///   - threads: workers; nil for the physical cores.
     ///   - contextLength: tokens of prompt and answer together, at most; nil for the model's own.
     ///   - precision: how it computes.
-    /// - Throws: ``LanguageModelError``, ``FormatError``, or what is wrong with tokenizer or template.
+    ///   - engine: how requests share time and memory.
+    /// - Throws: ``LanguageModelError``, ``FormatError``, ``EngineError``, or what is wrong with tokenizer or template.
     public static func load(
-        _ name: String, threads: Int? = nil, contextLength: Int? = nil, precision: Precision = .fast
+        _ name: String, threads: Int? = nil, contextLength: Int? = nil, precision: Precision = .fast,
+        engine: EngineOptions = EngineOptions()
     ) async throws -> LanguageModel {
         let files = try ModelFolder(try locate(name))
         let transformer = try Transformer(files.configuration, from: try files.weights())
         return try LanguageModel(
-            name: name, files: files, transformer, threads: threads, contextLength: contextLength, precision: precision)
+            name: name, files: files, transformer, threads: threads, contextLength: contextLength,
+            precision: precision, options: engine)
     }
 
     /// A model of made-up weights in the shape of a configuration, for measuring speed.
@@ -61,12 +64,13 @@ public final class LanguageModel: Sendable {
         }
         let transformer = try Transformer(files.configuration, from: RandomWeights(files.configuration))
         return try LanguageModel(
-            name: name, files: files, transformer, threads: threads, contextLength: nil, precision: precision)
+            name: name, files: files, transformer, threads: threads, contextLength: nil, precision: precision,
+            options: EngineOptions())
     }
 
     private init(
         name: String, files: ModelFolder, _ transformer: Transformer, threads: Int?, contextLength: Int?,
-        precision: Precision
+        precision: Precision, options engineOptions: EngineOptions
     ) throws {
         self.name = name
         configuration = files.configuration
@@ -93,7 +97,8 @@ public final class LanguageModel: Sendable {
                 minP: recommended.minP ?? 0, repetitionPenalty: recommended.repetitionPenalty ?? 1)
         }
         defaultOptions = options
-        engine = try Engine(transformer, threads: threads, contextLength: contextLength, precision: precision)
+        engine = try Engine(
+            transformer, threads: threads, contextLength: contextLength, precision: precision, options: engineOptions)
         pages = PagePopulation(of: transformer)
     }
 
@@ -179,11 +184,11 @@ public final class LanguageModel: Sendable {
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: ResponseEvent.self)
         let task = Task {
             do {
-                let vocabulary = try self.requireVocabulary()
-                let decoder = AnswerDecoder(
-                    vocabulary.tokenizer, parser: OutputParser(style: .plain), style: .plain, stops: options.stop)
-                try await self.run(
-                    vocabulary.tokenize(text), options, decoder, sequence: nil, { _ in }, { continuation.yield($0) })
+                var assembler = EventAssembler()
+                let request = ModelRequest(.text(text, special: true), options: options)
+                for try await event in try self.respond(to: request) {
+                    if let event = assembler.add(event) { continuation.yield(event) }
+                }
                 continuation.finish()
             } catch {
                 continuation.finish(throwing: error)

@@ -77,25 +77,9 @@ public final class Session: Sendable {
         let (messages, tools, sequence) = state.withLock { state in
             (state.messages + (message.map { [$0] } ?? []), state.tools, state.sequence)
         }
-        var variables: [String: JSONValue] = [:]
-        if let thinking = options.thinking {
-            // Qwen3 and its followers ask for the one, K2.5 and V3.1 for the other.
-            variables["enable_thinking"] = .bool(thinking)
-            variables["thinking"] = .bool(thinking)
-        }
-        let vocabulary = try model.requireVocabulary()
-        let style = model.style
-        // Kimi K2 copies the form of the ids that it reads, and understands but its own.
-        let history = style.toolCalls == .kimi ? messages.withKimiToolCallIDs() : messages
-        let prompt = try vocabulary.prompt(
-            history.map(\.json), tools: tools.isEmpty ? nil : tools, addGenerationPrompt: true, variables: variables)
-        let decoder = AnswerDecoder(
-            vocabulary.tokenizer,
-            parser: OutputParser(
-                style: style, insideThinking: prompt.endsInThinking,
-                tools: tools.compactMap { ToolSignature(json: $0) },
-                callIDPrefix: "call_\(messages.count)_"),
-            style: style, stops: options.stop)
+        var prepared = try model.prepare(
+            ModelRequest(.chat(messages, tools: tools, variables: [:]), options: options))
+        prepared.generation.sequence = sequence
         // From here on the turn counts: until now nothing was said, and an error leaves the conversation as it was.
         state.withLock { state in if let message { state.messages.append(message) } }
         var answer: Answer?
@@ -109,9 +93,14 @@ public final class Session: Sendable {
                 }
             }
         }
-        try await model.run(
-            vocabulary.tokenize(prompt), options, decoder, sequence: sequence,
-            { answer = $0 }, { continuation.yield($0) })
+        var assembler = EventAssembler()
+        try await model.deliver(try model.engine.generate(prepared.generation), prepared) { event in
+            guard let event = assembler.add(event) else { return }
+            var said = answer ?? Answer()
+            said.add(event)
+            answer = said
+            continuation.yield(event)
+        }
     }
 }
 
@@ -136,40 +125,22 @@ struct Answer: Sendable {
     }
 }
 
-extension LanguageModel {
-    /// Runs the engine on a prompt and turns its tokens into events.
-    /// - Parameter progress: receives the answer so far, whenever it has grown; nothing where the prompt is refused.
-    func run(
-        _ prompt: [Int], _ options: GenerationOptions, _ decoder: AnswerDecoder, sequence: SequenceState?,
-        _ progress: (Answer) -> Void, _ send: (ResponseEvent) -> Void
-    ) async throws {
-        let request = GenerationRequest(
-            prompt: prompt, sampling: options.sampling, maximumTokens: options.maximumTokens, endTokens: endTokens,
-            forbidden: forbidden, sequence: sequence, speculation: options.speculation)
-        var decoder = decoder
-        var answer = Answer()
-        func deliver(_ events: [ResponseEvent]) {
-            for event in events {
-                answer.add(event)
-                send(event)
-            }
-            if !events.isEmpty { progress(answer) }
+/// Puts the parts of tool calls together, for those who want whole ones.
+struct EventAssembler {
+    private var call: ToolCall?
+
+    mutating func add(_ event: ModelEvent) -> ResponseEvent? {
+        switch event {
+        case .thinking(let text): return .thinking(text)
+        case .text(let text): return .text(text)
+        case .toolCallStarted(_, let id, let name): call = ToolCall(id: id, name: name, arguments: "")
+        case .toolCallArguments(_, let text): call?.arguments += text
+        case .toolCallFinished:
+            defer { call = nil }
+            return call.map { .toolCall($0) }
+        case .finish(let reason, let usage): return .finish(reason, usage)
+        case .started, .promptLogprobs, .logprobs: break
         }
-        for try await event in try engine.generate(request) {
-            switch event {
-            case .token(let token, let usage):
-                deliver(decoder.append(token))
-                if decoder.isStopped {
-                    // Leaving the loop ends the engine's stream, and with it the work.
-                    deliver(decoder.finish())
-                    send(.finish(.stop, usage))
-                    return
-                }
-            case .finished(let reason, let usage):
-                deliver(decoder.finish())
-                progress(answer)
-                send(.finish(reason, usage))
-            }
-        }
+        return nil
     }
 }

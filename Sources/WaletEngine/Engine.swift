@@ -4,7 +4,10 @@ import WaletFormats
 import WaletModels
 import WaletTensor
 
-/// Runs a model on a thread of its own, one request after the other.
+/// Runs a model on a thread of its own, for many requests at once: each pass has rows of all of them.
+///
+/// What a request gets does not depend on the others, bit for bit. Requests share the pages of what they begin alike
+/// with (``EngineOptions/cacheBytes``).
 public final class Engine: Sendable {
     public let model: Transformer
     /// Tokens of prompt and answer together, at most.
@@ -12,7 +15,10 @@ public final class Engine: Sendable {
     /// Workers of a forward pass.
     public let threads: Int
     public let precision: Precision
-    private let loop: EngineLoop
+    private let mailbox: Mailbox
+    private let pool: PagePool
+    private let options: EngineOptions
+    private let store: PageStore?
     private let prediction = Mutex<PredictionLayer?>(nil)
 
     /// The instruction set that the kernels use.
@@ -22,42 +28,78 @@ public final class Engine: Sendable {
     ///   - threads: workers; by default the physical cores.
     ///   - contextLength: at most the model's own; by default all of it. Memory is taken as sequences grow.
     ///   - precision: how passes compute.
-    /// - Throws: ``EngineError/parameter(name:expected:found:)`` where there cannot be so many threads.
+    ///   - options: how requests share time and memory.
+    /// - Throws: ``EngineError/parameter(name:expected:found:)`` where there cannot be so many threads, or for an option;
+    ///   ``EngineError/store(_:)`` where the disk tier cannot be opened.
     public init(
-        _ model: Transformer, threads: Int? = nil, contextLength: Int? = nil, precision: Precision = .exact
+        _ model: Transformer, threads: Int? = nil, contextLength: Int? = nil, precision: Precision = .exact,
+        options: EngineOptions = EngineOptions()
     ) throws(EngineError) {
+        try options.validate()
         self.model = model
-        self.contextLength = min(contextLength ?? .max, model.configuration.contextLength)
-        let loop = EngineLoop()
-        self.loop = loop
+        let contextLength = min(contextLength ?? .max, model.configuration.contextLength)
+        self.contextLength = contextLength
+        let mailbox = Mailbox()
+        self.mailbox = mailbox
+        self.options = options
         let configuration = model.configuration
+        let pageBytes = KVCache(configuration, capacity: 0, precision: precision).pageBytes
+        let bytes = options.cacheBytes ?? Int(clamping: ProcessInfo.processInfo.physicalMemory / 4)
+        let pool = PagePool(pageBytes: pageBytes, limit: max(1, bytes / pageBytes))
+        self.pool = pool
+        var store: PageStore?
+        if let folder = options.storeFolder {
+            do {
+                store = try PageStore(folder: folder, pageBytes: pageBytes, limit: options.storeBytes)
+            } catch {
+                throw .store("\(folder.path): \(error.localizedDescription)")
+            }
+        }
+        self.store = store
         let threads = threads ?? Hardware.physicalCores
         guard (1...1024).contains(threads) else {
             throw .parameter(name: "threads", expected: "1 to 1024", found: "\(threads)")
         }
-        guard let pool = ThreadPool(threads: threads) else {
+        guard let workers = ThreadPool(threads: threads) else {
             throw .parameter(name: "threads", expected: "as many as the system lets start", found: "\(threads)")
         }
-        self.threads = pool.threads
+        self.threads = workers.threads
         self.precision = precision
-        let thread = Thread {
-            loop.run(Workspace(configuration, pool: pool, precision: precision))
+        let thread = Thread { [store] in
+            let space = Workspace(
+                configuration, pool: workers, precision: precision, logitRows: min(64, max(16, options.maximumRunning)))
+            EngineCore(
+                model, space, mailbox, options: options, pool: pool, store: store, contextLength: contextLength
+            ).run()
         }
         thread.name = "walet-engine"
         thread.stackSize = 8 << 20
         thread.start()
     }
 
-    deinit { loop.stop() }
+    deinit { mailbox.stop() }
 
     /// An empty sequence, for requests that go on from one another.
     public func makeSequence() -> SequenceState {
         SequenceState(cache: KVCache(model.configuration, capacity: contextLength, precision: precision))
     }
 
+    /// What it does and has done, as of the last pass.
+    public var statistics: EngineStatistics {
+        var statistics = mailbox.statistics
+        statistics.store = store?.statistics
+        statistics.pageBytes = pool.pageBytes
+        statistics.pageLimit = pool.limit
+        return statistics
+    }
+
+    /// Returns when the pages of requests that have ended are on disk.
+    public func flushStore() { store?.flush() }
+
     /// Starts an answer.
-    /// - Returns: its tokens as they are made. Ending the iteration early stops the work within one token.
-    /// - Throws: before any work: parameters out of range, an empty prompt, one that does not fit the context.
+    /// - Returns: its tokens as they are made. Ending the iteration early stops the work within one pass.
+    /// - Throws: before any work: parameters out of range, an empty prompt, one that does not fit the context or the
+    ///   cache, too many requests that wait.
     public func generate(_ request: GenerationRequest) throws(EngineError) -> AsyncThrowingStream<
         GenerationEvent, any Error
     > {
@@ -70,15 +112,36 @@ public final class Engine: Sendable {
         if let maximum = request.maximumTokens, maximum < 1 {
             throw .parameter(name: "max-tokens", expected: "1 or more", found: "\(maximum)")
         }
-        let sequence = request.sequence ?? makeSequence()
+        try check(request)
         let cancelled = CancellationFlag()
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: GenerationEvent.self)
         continuation.onTermination = { _ in cancelled.set() }
-        let generation = Generation(
-            model: model, predictionLayer: prediction.withLock { $0 }, request: request, sequence: sequence,
-            contextLength: contextLength, cancelled: cancelled, continuation: continuation)
-        loop.submit(.init(run: generation.run, refuse: { continuation.finish(throwing: EngineError.stopped) }))
+        try mailbox.post(
+            Mailbox.Arrival(
+                request: request, predictionLayer: prediction.withLock { $0 }, cancelled: cancelled,
+                continuation: continuation),
+            options)
         return stream
+    }
+
+    private func check(_ request: GenerationRequest) throws(EngineError) {
+        guard GenerationRequest.priorities.contains(request.priority) else {
+            throw .parameter(name: "priority", expected: "-100 to 100", found: "\(request.priority)")
+        }
+        if let count = request.logprobs, !GenerationRequest.logprobCounts.contains(count) {
+            throw .parameter(name: "logprobs", expected: "0 to 100", found: "\(count)")
+        }
+        for (token, value) in request.logitBias {
+            try check([token])
+            guard value.isFinite else {
+                throw .parameter(name: "logit bias of token \(token)", expected: "a number", found: "\(value)")
+            }
+        }
+        guard request.sequence == nil else { return }
+        let capacity = pool.limit * KVCache.pageTokens
+        guard request.prompt.count < capacity else {
+            throw .contextExceeded(prompt: request.prompt.count, context: capacity)
+        }
     }
 
     /// Makes sure that there is what a way of speculating needs. Requests do it themselves; this tells earlier.
@@ -124,18 +187,18 @@ public final class Engine: Sendable {
     /// Runs work on the engine's thread, when its turn comes.
     func perform<Result: Sendable>(_ work: @escaping @Sendable (Workspace) throws -> Result) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in
-            loop.submit(
-                .init(
-                    run: { space in
-                        do {
-                            continuation.resume(returning: try work(space))
-                        } catch let error as FormatError {
-                            continuation.resume(throwing: EngineError.weights(error.description))
-                        } catch {
-                            continuation.resume(throwing: error)
-                        }
-                    },
-                    refuse: { continuation.resume(throwing: EngineError.stopped) }))
+            let job = Mailbox.Job(
+                run: { space in
+                    do {
+                        continuation.resume(returning: try work(space))
+                    } catch let error as FormatError {
+                        continuation.resume(throwing: EngineError.weights(error.description))
+                    } catch {
+                        continuation.resume(throwing: error)
+                    }
+                },
+                refuse: { continuation.resume(throwing: EngineError.stopped) })
+            if !mailbox.post(job) { job.refuse() }
         }
     }
 
@@ -152,220 +215,4 @@ final class CancellationFlag: Sendable {
     private let flag = Atomic(false)
     var isSet: Bool { flag.load(ordering: .relaxed) }
     func set() { flag.store(true, ordering: .relaxed) }
-}
-
-/// The engine's queue and its thread's loop.
-final class EngineLoop: Sendable {
-    struct Job: Sendable {
-        let run: @Sendable (Workspace) -> Void
-        let refuse: @Sendable () -> Void
-    }
-
-    private struct State {
-        var jobs: [Job] = []
-        var stopped = false
-    }
-
-    private let state = Mutex(State())
-    private let signal = DispatchSemaphore(value: 0)
-
-    func submit(_ job: Job) {
-        let accepted = state.withLock { state in
-            if !state.stopped { state.jobs.append(job) }
-            return !state.stopped
-        }
-        if accepted { signal.signal() } else { job.refuse() }
-    }
-
-    func stop() {
-        state.withLock { $0.stopped = true }
-        signal.signal()
-    }
-
-    func run(_ space: Workspace) {
-        while true {
-            signal.wait()
-            let (job, stopped) = state.withLock { state in
-                (state.jobs.isEmpty ? nil : state.jobs.removeFirst(), state.stopped)
-            }
-            if stopped {
-                job?.refuse()
-                for job in state.withLock({ $0.jobs }) { job.refuse() }
-                return
-            }
-            job?.run(space)
-        }
-    }
-}
-
-/// One answer, from prompt to finish.
-private struct Generation: Sendable {
-    let model: Transformer
-    let predictionLayer: PredictionLayer?
-    let request: GenerationRequest
-    let sequence: SequenceState
-    let contextLength: Int
-    let cancelled: CancellationFlag
-    let continuation: AsyncThrowingStream<GenerationEvent, any Error>.Continuation
-
-    func run(_ space: Workspace) {
-        do {
-            try generate(space)
-            continuation.finish()
-        } catch {
-            // The sequence may lack rows of the pass that failed.
-            sequence.removeAll()
-            continuation.finish(throwing: EngineError.weights(error.description))
-        }
-    }
-
-    private func generate(_ space: Workspace) throws(FormatError) {
-        let clock = ContinuousClock()
-        let start = clock.now
-        var usage = GenerationUsage(promptTokens: request.prompt.count)
-        sequence.keepPrefix(of: request.prompt)
-        usage.cachedTokens = sequence.tokens.count
-        let limit = min(request.maximumTokens ?? .max, contextLength - request.prompt.count)
-        var speculator = Speculator(
-            request, predictionLayer, sequence, capacity: request.prompt.count + limit, space)
-
-        var pending = request.prompt[usage.cachedTokens...]
-        let isLong = model.isLongPrompt(fresh: pending.count, cached: usage.cachedTokens)
-        while let next = pending.first {
-            if cancelled.isSet { return finish(.cancelled, usage) }
-            let chunk = pending.prefix(space.batch.capacity)
-            try speculator.makeRoom(for: chunk.count, in: sequence, next: next, space)
-            try advance(chunk, ofLongPrompt: isLong, space)
-            pending = pending.dropFirst(chunk.count)
-            speculator.append(rows: 0..<chunk.count - (pending.isEmpty ? 1 : 0), space)
-        }
-        var sampler = Sampler(request.sampling, prompt: request.prompt, forbidden: request.forbidden)
-        // The row that predicts the next token; the rows after it have run the guesses.
-        var row = space.batch.count - 1
-        var draft: [Int] = []
-        var first = clock.now
-        var passStart: ContinuousClock.Instant?
-        while true {
-            var accepted = 0
-            func finish(_ reason: FinishReason) {
-                keep(accepted, of: draft, row, speculator, space)
-                self.finish(reason, usage)
-            }
-            if cancelled.isSet { return finish(.cancelled) }
-            let logits = model.logits(ofRows: row..<row + draft.count + 1, space)
-            var token: Int
-            repeat {
-                let vocabulary = model.configuration.vocabularySize
-                token = sampler.sample(.init(start: logits + accepted * vocabulary, count: vocabulary))
-                let comesTrue = accepted < draft.count && token == draft[accepted]
-                let now = clock.now
-                if usage.answerTokens == 0 {
-                    first = now
-                    usage.prefillSeconds = (now - start).seconds
-                }
-                usage.decodeSeconds = (now - first).seconds
-                if request.endTokens.contains(token) { return finish(.stop) }
-                usage.answerTokens += 1
-                if comesTrue { usage.acceptedTokens += 1 }
-                continuation.yield(.token(token, usage))
-                if usage.answerTokens >= limit { return finish(.length) }
-                if cancelled.isSet { return finish(.cancelled) }
-                speculator.append(token)
-                guard comesTrue else { break }
-                accepted += 1
-            } while true
-            keep(accepted, of: draft, row, speculator, space)
-            let now = clock.now
-            if let passStart {
-                speculator.record(
-                    drafted: draft.count, accepted: accepted, duration: (now - passStart).seconds)
-            }
-            passStart = now
-            draft = try speculator.draft(after: token, in: sequence, limit: limit - usage.answerTokens - 1, space)
-            usage.draftedTokens += draft.count
-            try advance([token] + draft, space)
-            row = 0
-        }
-    }
-
-    private func advance(
-        _ tokens: ArraySlice<Int>, ofLongPrompt: Bool = false, _ space: Workspace
-    ) throws(FormatError) {
-        space.batch.removeAll()
-        space.batch.append(tokens, to: sequence.cache, ofLongPrompt: ofLongPrompt)
-        try model.forward(space)
-        sequence.tokens.append(contentsOf: tokens)
-    }
-
-    /// Forgets the guesses at the sequence's end that did not come true.
-    /// - Parameter row: of the last pass, before those of the guesses.
-    private func keep(
-        _ accepted: Int, of draft: [Int], _ row: Int, _ speculator: Speculator, _ space: Workspace
-    ) {
-        sequence.truncate(to: sequence.tokens.count - (draft.count - accepted))
-        speculator.append(rows: row..<row + accepted + 1, space)
-    }
-
-    private func finish(_ reason: FinishReason, _ usage: GenerationUsage) {
-        continuation.yield(.finished(reason, usage))
-    }
-}
-
-/// One text's scores.
-private struct Scoring: Sendable {
-    let model: Transformer
-    let tokens: [Int]
-    let top: Int
-    let chunk: Int
-    let cancelled: CancellationFlag
-
-    func run(_ space: Workspace) throws -> TokenScores {
-        let vocabulary = model.configuration.vocabularySize
-        let cache = KVCache(model.configuration, capacity: tokens.count, precision: space.precision)
-        var scores = TokenScores(logprobs: [nil], top: [])
-        scores.logprobs.reserveCapacity(tokens.count)
-        var first = 0
-        while first < tokens.count {
-            if cancelled.isSet { throw CancellationError() }
-            let rows = min(tokens.count - first, space.batch.capacity, chunk)
-            space.batch.removeAll()
-            space.batch.append(
-                tokens[first..<first + rows], to: cache,
-                ofLongPrompt: model.isLongPrompt(fresh: tokens.count, cached: 0))
-            try model.forward(space)
-            var row = 0
-            while row < rows {
-                let count = min(space.logitRows, rows - row)
-                let logits = model.logits(ofRows: row..<row + count, space)
-                for index in 0..<count {
-                    let position = first + row + index
-                    append(
-                        UnsafeBufferPointer(start: logits + index * vocabulary, count: vocabulary),
-                        next: position + 1 < tokens.count ? tokens[position + 1] : nil, to: &scores)
-                }
-                row += count
-            }
-            first += rows
-        }
-        return scores
-    }
-
-    private func append(_ logits: UnsafeBufferPointer<Float>, next: Int?, to scores: inout TokenScores) {
-        let highest = logits.max() ?? 0
-        var sum = 0.0
-        for logit in logits { sum += exp(Double(logit - highest)) }
-        let normalizer = Double(highest) + log(sum)
-        if let next { scores.logprobs.append(Float(Double(logits[next]) - normalizer)) }
-        guard top > 0 else { return }
-        let order = logits.indices.sorted { logits[$0] != logits[$1] ? logits[$0] > logits[$1] : $0 < $1 }
-        scores.top.append(order.prefix(top).map { .init(id: $0, logprob: Float(Double(logits[$0]) - normalizer)) })
-    }
-}
-
-extension Duration {
-    /// The duration in seconds.
-    var seconds: Double {
-        let (seconds, attoseconds) = components
-        return Double(seconds) + Double(attoseconds) * 1e-18
-    }
 }

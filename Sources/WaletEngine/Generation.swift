@@ -9,6 +9,9 @@ public final class SequenceState: @unchecked Sendable {
     /// What the prediction layer remembers of it, once one was asked for.
     private(set) var prediction: PredictionDrafter?
 
+    /// A request works on it; the next one waits.
+    var isBusy = false
+
     init(cache: KVCache) { self.cache = cache }
 
     /// Tokens that attention remembers. Only while no request is under way.
@@ -59,6 +62,23 @@ public struct GenerationRequest: Sendable {
     public var sequence: SequenceState?
     /// Whether tokens are guessed ahead; the answer is the same.
     public var speculation: Speculation
+    /// Pages of the prefix cache are shared by requests of one tenant.
+    public var tenant = ""
+    /// Requests of different owners take turns.
+    public var owner = ""
+    /// Higher goes first; -100 to 100.
+    public var priority = 0
+    /// Whether the answer must not depend on what is cached. Where attention has two forms, only pages that this request
+    /// would compute bit for bit the same are then taken from the cache. By default where there is a seed.
+    public var isReproducible: Bool
+    /// Further log probabilities: nil for none, else of each token of the answer and of so many likeliest ones.
+    public var logprobs: Int?
+    /// Log probabilities of the prompt's tokens too; the prompt is then computed as a whole.
+    public var scoresPrompt = false
+    /// Added to logits.
+    public var logitBias: [Int: Float] = [:]
+    /// What the answer may be; nil for anything.
+    public var constraint: (any TokenConstraint)?
     /// Whether there are fewer guesses where they do not pay. Tests say no, as the clock has a say in it.
     package var pacesDrafts = true
 
@@ -73,7 +93,21 @@ public struct GenerationRequest: Sendable {
         self.forbidden = forbidden
         self.sequence = sequence
         self.speculation = speculation
+        isReproducible = sampling.seed != nil
     }
+
+    /// So many likeliest tokens can be asked for.
+    public static let logprobCounts = 0...100
+    public static let priorities = -100...100
+}
+
+/// Says which tokens may come next in an answer. A value, which is told of each token that was drawn.
+public protocol TokenConstraint: Sendable {
+    /// Sets the logits of tokens that may not come next to minus infinity; at least one stays.
+    /// - Parameter logits: `[vocabulary]`
+    mutating func mask(_ logits: UnsafeMutableBufferPointer<Float>)
+    /// Takes in the token that was drawn.
+    mutating func accept(_ token: Int)
 }
 
 /// Why an answer ended.
@@ -88,16 +122,24 @@ public enum FinishReason: String, Sendable {
 /// What a request took.
 public struct GenerationUsage: Sendable, Equatable {
     public var promptTokens = 0
-    /// Prompt tokens that were in the sequence already.
+    /// Prompt tokens that were not computed again.
     public var cachedTokens = 0
+    /// Those of them that came from the disk.
+    public var diskTokens = 0
     public var answerTokens = 0
+    /// Those of them that were thinking, as far as who reads the answer can tell.
+    public var thinkingTokens = 0
     /// Tokens that were guessed ahead, and those of them that came true: passes that the answer did without.
     public var draftedTokens = 0
     public var acceptedTokens = 0
-    /// Until the first token of the answer, in seconds.
+    /// From the request to when work on it began, in seconds.
+    public var queueSeconds = 0.0
+    /// From then to the first token of the answer, in seconds.
     public var prefillSeconds = 0.0
     /// From the first token of the answer to the last, in seconds.
     public var decodeSeconds = 0.0
+
+    public init(promptTokens: Int = 0) { self.promptTokens = promptTokens }
 
     /// Prompt tokens a second, those that were not cached.
     public var prefillRate: Double { prefillSeconds > 0 ? Double(promptTokens - cachedTokens) / prefillSeconds : 0 }
@@ -106,9 +148,24 @@ public struct GenerationUsage: Sendable, Equatable {
 }
 
 public enum GenerationEvent: Sendable {
+    /// Work has begun, and how much of the prompt is cached is known; at most once, before all others.
+    case started(GenerationUsage)
+    /// The log probabilities of the prompt, where they were asked for.
+    case promptScores(TokenScores)
+    /// Those of the token that comes next, where they were asked for.
+    case logprob(TokenLogprob)
     /// A token of the answer, and what it took until then.
     case token(Int, GenerationUsage)
     case finished(FinishReason, GenerationUsage)
+}
+
+/// How likely a token of an answer was, before sampling's parameters and constraints.
+public struct TokenLogprob: Sendable, Equatable {
+    public let id: Int
+    /// ln p
+    public let logprob: Float
+    /// The likeliest ones, largest first.
+    public let top: [TokenScores.Candidate]
 }
 
 /// The distribution after each token of a text.

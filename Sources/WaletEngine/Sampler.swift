@@ -9,15 +9,22 @@ public struct Sampler: Sendable {
     private var seen: Set<Int> = []
     /// Ids that have no token and must never be drawn.
     private let forbidden: [Int]
+    /// Added to logits.
+    private let bias: [Int: Float]
     private var candidates: [Int32] = []
     private var weights: [Double] = []
 
     /// - Parameters:
     ///   - prompt: tokens that the repetition penalty counts.
     ///   - forbidden: ids below the vocabulary size for which the tokenizer has no token.
-    public init(_ parameters: SamplingParameters, prompt: some Sequence<Int> = [], forbidden: [Int] = []) {
+    ///   - bias: what to add to the logits of some ids.
+    public init(
+        _ parameters: SamplingParameters, prompt: some Sequence<Int> = [], forbidden: [Int] = [],
+        bias: [Int: Float] = [:]
+    ) {
         self.parameters = parameters
         self.forbidden = forbidden
+        self.bias = bias
         random = SplitMix64(state: parameters.seed ?? .random(in: 0...UInt64.max))
         if parameters.repetitionPenalty != 1 { seen.formUnion(prompt) }
     }
@@ -26,6 +33,7 @@ public struct Sampler: Sendable {
     /// - Parameter logits: `[vocabulary]`, changed by penalties.
     public mutating func sample(_ logits: UnsafeMutableBufferPointer<Float>) -> Int {
         for id in forbidden where id < logits.count { logits[id] = -.infinity }
+        for (id, value) in bias where logits.indices.contains(id) { logits[id] += value }
         penalize(logits)
         let token = parameters.temperature == 0 ? Self.largest(logits) : draw(logits)
         answerCounts[token, default: 0] += 1

@@ -65,6 +65,10 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
     case noPredictionLayer(named: Int)
     /// The weights could not be read to the end.
     case weights(String)
+    /// So many requests wait already.
+    case queueFull(waiting: Int, limit: Int)
+    /// The cache's disk tier cannot be used.
+    case store(String)
     /// The engine was shut down while work was waiting.
     case stopped
 
@@ -82,6 +86,8 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
             "speculation: the configuration names \(named) multi-token-prediction layer\(named == 1 ? "" : "s"), but "
                 + "the files have none; 'lookup' needs none"
         case .weights(let message): message
+        case .queueFull(let waiting, let limit): "\(waiting) requests are waiting, and \(limit) may"
+        case .store(let message): "the cache's folder cannot be used: \(message)"
         case .stopped: "the engine was shut down"
         }
     }

@@ -12,10 +12,11 @@ struct Speculator {
 
     /// - Parameters:
     ///   - layer: for ``Speculation/mtp(draftTokens:)``.
+    ///   - text: prompt, and the answer so far.
     ///   - capacity: tokens that prompt and answer may come to have.
     init(
-        _ request: GenerationRequest, _ layer: PredictionLayer?, _ sequence: SequenceState, capacity: Int,
-        _ space: Workspace
+        _ request: GenerationRequest, _ layer: PredictionLayer?, _ sequence: SequenceState, text: [Int],
+        capacity: Int, _ space: Workspace
     ) {
         endTokens = request.endTokens
         forbidden = request.forbidden
@@ -26,7 +27,7 @@ struct Speculator {
         case .off: break
         case .lookup:
             var drafter = LookupDrafter(capacity: capacity)
-            for token in request.prompt { drafter.append(token) }
+            for token in text { drafter.append(token) }
             lookup = drafter
         case .mtp:
             prediction = layer.map { sequence.drafter($0, space) }

@@ -22,13 +22,21 @@ public final class KVCache: @unchecked Sendable {
     /// Tokens it holds.
     public private(set) var count = 0
     /// `[layers, pageTokens, width]` each.
-    private var pages: [UnsafeRawPointer] = []
+    public private(set) var pages: [KVPage] = []
+    /// Where the pages begin.
+    private var starts: [UnsafeRawPointer] = []
+    private let pool: PagePool?
 
-    public init(_ configuration: Configuration, capacity: Int, precision: Precision = .exact) {
+    /// - Parameter pool: where pages come from; nil for memory of its own. Its pages must be of ``pageBytes``.
+    public init(
+        _ configuration: Configuration, capacity: Int, precision: Precision = .exact, pool: PagePool? = nil
+    ) {
         layers = configuration.layers
         width = configuration.cacheWidth
         isHalf = precision == .fast && configuration.takesHalfCache
         self.capacity = capacity
+        self.pool = pool
+        precondition(pool == nil || pool?.pageBytes == pageBytes)
     }
 
     private init(layers: Int, width: Int, capacity: Int, isHalf: Bool) {
@@ -36,21 +44,46 @@ public final class KVCache: @unchecked Sendable {
         self.width = width
         self.capacity = capacity
         self.isHalf = isHalf
+        pool = nil
     }
-
-    deinit { for page in pages { page.deallocate() } }
 
     /// An empty cache of the same kind for other layers, such as a prediction layer.
     public func makeSibling(layers: Int) -> KVCache {
         KVCache(layers: layers, width: width, capacity: capacity, isHalf: isHalf)
     }
 
+    /// Begins with tokens whose pages another sequence has filled. The last of them may hold more tokens than are wanted,
+    /// and is copied before anything is added to it.
+    /// - Precondition: the cache is empty, and the pages are as many as the tokens need.
+    public func adopt(_ shared: [KVPage], tokens: Int) {
+        precondition(count == 0 && pages.isEmpty && tokens <= capacity)
+        precondition(shared.count == (tokens + Self.pageTokens - 1) / Self.pageTokens)
+        pages = shared
+        starts = shared.map { UnsafeRawPointer($0.start) }
+        count = tokens
+        mayShareLast = true
+    }
+
+    /// Pages that further tokens would take, a copy of a shared page included.
+    public func pagesNeeded(for tokens: Int) -> Int {
+        guard tokens > 0 else { return 0 }
+        let wanted = (count + tokens + Self.pageTokens - 1) / Self.pageTokens
+        // Whether the last page is shared is not known without changing it: count it as shared where it may be.
+        return wanted - pages.count + (count % Self.pageTokens != 0 && mayShareLast ? 1 : 0)
+    }
+
+    /// The last page came from elsewhere and has not been copied since.
+    private var mayShareLast = false
+
     private var numberBytes: Int { isHalf ? 2 : MemoryLayout<Float>.stride }
     /// Bytes of a layer in a page.
     var layerBytes: Int { Self.pageTokens * width * numberBytes }
 
+    /// Bytes of a page.
+    public var pageBytes: Int { layers * layerBytes }
+
     /// Bytes of the pages that exist.
-    public var byteCount: Int { pages.count * layers * layerBytes }
+    public var byteCount: Int { pages.count * pageBytes }
 
     /// Bytes that one token takes.
     public var bytesPerToken: Int { layers * width * numberBytes }
@@ -58,19 +91,30 @@ public final class KVCache: @unchecked Sendable {
     /// Makes room for more tokens; their rows are undefined until they are written.
     func extend(by tokens: Int) {
         precondition(count + tokens <= capacity, "\(count) + \(tokens) tokens in a cache for \(capacity)")
+        let (last, used) = count.quotientAndRemainder(dividingBy: Self.pageTokens)
+        if tokens > 0, used != 0, !isKnownUniquelyReferenced(&pages[last]) {
+            let copy = makePage()
+            copy.start.copyMemory(from: pages[last].start, byteCount: pageBytes)
+            pages[last] = copy
+            starts[last] = UnsafeRawPointer(copy.start)
+        }
+        if tokens > 0 { mayShareLast = false }
         count += tokens
         while pages.count * Self.pageTokens < count {
-            let page = UnsafeMutableRawPointer.allocate(byteCount: layers * layerBytes, alignment: 64)
-            pages.append(UnsafeRawPointer(page))
+            let page = makePage()
+            pages.append(page)
+            starts.append(UnsafeRawPointer(page.start))
         }
     }
+
+    private func makePage() -> KVPage { pool?.makePage() ?? KVPage(byteCount: pageBytes) }
 
     /// Adds made-up tokens until there are `tokens`: for measurements.
     package func fill(to tokens: Int, with number: () -> Float) {
         let first = pages.count
         extend(by: tokens - count)
         guard first < pages.count else { return }
-        let made = UnsafeMutableRawPointer(mutating: pages[first])
+        let made = pages[first].start
         for index in 0..<layers * layerBytes / numberBytes {
             let value = number()
             if isHalf {
@@ -79,9 +123,7 @@ public final class KVCache: @unchecked Sendable {
                 made.storeBytes(of: value, toByteOffset: 4 * index, as: Float.self)
             }
         }
-        for page in pages[(first + 1)...] {
-            UnsafeMutableRawPointer(mutating: page).copyMemory(from: made, byteCount: layers * layerBytes)
-        }
+        for page in pages[(first + 1)...] { page.start.copyMemory(from: made, byteCount: pageBytes) }
     }
 
     /// Forgets all tokens but the first `tokens`.
@@ -89,15 +131,15 @@ public final class KVCache: @unchecked Sendable {
         precondition(tokens >= 0 && tokens <= count)
         count = tokens
         let wanted = (tokens + Self.pageTokens - 1) / Self.pageTokens
-        for page in pages[wanted...] { page.deallocate() }
         pages.removeLast(pages.count - wanted)
+        starts.removeLast(starts.count - wanted)
     }
 
     /// Calls `body` with the pages, in order.
     @inline(__always)
     func withPages<Result>(_ body: (UnsafePointer<UnsafePointer<UInt8>?>) -> Result) -> Result {
-        pages.withUnsafeBufferPointer { pages in
-            pages.baseAddress!.withMemoryRebound(to: UnsafePointer<UInt8>?.self, capacity: pages.count) { body($0) }
+        starts.withUnsafeBufferPointer { starts in
+            starts.baseAddress!.withMemoryRebound(to: UnsafePointer<UInt8>?.self, capacity: starts.count) { body($0) }
         }
     }
 
@@ -105,7 +147,7 @@ public final class KVCache: @unchecked Sendable {
     @inline(__always)
     func page(of position: Int) -> (start: UnsafeMutablePointer<UInt8>, slot: Int) {
         let (page, slot) = position.quotientAndRemainder(dividingBy: Self.pageTokens)
-        let start = UnsafeMutableRawPointer(mutating: pages[page])
+        let start = UnsafeMutableRawPointer(mutating: starts[page])
         return (start.assumingMemoryBound(to: UInt8.self), slot)
     }
 

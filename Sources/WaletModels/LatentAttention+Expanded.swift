@@ -1,4 +1,5 @@
 import CWaletKernels
+import WaletFormats
 import WaletTensor
 
 /// Latent attention with keys and values, for prompts.
@@ -10,8 +11,12 @@ import WaletTensor
 extension LatentAttention {
     /// Whether a segment's rows are worked on here.
     func expands(_ segment: Batch.Segment) -> Bool {
-        segment.isLongPrompt && segment.cache.isHalf && (shape.plainHeadSize + shape.ropeHeadSize) % 16 == 0
-            && shape.valueHeadSize % 16 == 0
+        segment.isLongPrompt && segment.cache.isHalf && Self.canExpand(shape)
+    }
+
+    /// The kernels take keys and values of these sizes.
+    static func canExpand(_ shape: Configuration.LatentAttention) -> Bool {
+        (shape.plainHeadSize + shape.ropeHeadSize) % 16 == 0 && shape.valueHeadSize % 16 == 0
     }
 
     private static let queriesPerTile = 64

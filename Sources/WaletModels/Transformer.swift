@@ -74,6 +74,14 @@ public final class Transformer: Sendable {
         return saved >= Double(shape.latentRank * sizes) * Double(cached)
     }
 
+    /// Whether there are two forms of attention to choose from, whose results differ in the last bits.
+    public func hasExpandedForm(_ precision: Precision) -> Bool {
+        guard precision == .fast, configuration.takesHalfCache, case .latent(let shape) = configuration.attention else {
+            return false
+        }
+        return LatentAttention.canExpand(shape)
+    }
+
     /// Runs the rows of `space.batch` through all layers. Afterwards `logits(ofRows:)` gives what follows a row, and the
     /// caches hold the new tokens.
     /// - Throws: ``FormatError`` where a mapped file shrank: the pass is then worthless.
@@ -112,19 +120,22 @@ public final class Transformer: Sendable {
 
     /// Logits after some rows of the last pass, at most `space.logitRows` of them.
     /// - Returns: `[rows.count, vocabulary]`, valid until the next call.
-    public func logits(ofRows rows: Range<Int>, _ space: Workspace) -> UnsafeMutablePointer<Float> {
+    public func logits(ofRows rows: some Collection<Int>, _ space: Workspace) -> UnsafeMutablePointer<Float> {
         logits(ofRows: rows, norm: norm, head: head, space)
     }
 
     /// The final hidden states of some rows of the last pass: what the head reads, and what a prediction layer goes on
     /// from.
     /// - Parameter target: `[rows.count, hidden]`
-    public func hiddenStates(ofRows rows: Range<Int>, _ space: Workspace, into target: UnsafeMutablePointer<Float>) {
+    public func hiddenStates(
+        ofRows rows: some Collection<Int>, _ space: Workspace, into target: UnsafeMutablePointer<Float>
+    ) {
         hiddenStates(ofRows: rows, norm: norm, space, into: target)
     }
 
     func hiddenStates(
-        ofRows rows: Range<Int>, norm: FloatBuffer, _ space: Workspace, into target: UnsafeMutablePointer<Float>
+        ofRows rows: some Collection<Int>, norm: FloatBuffer, _ space: Workspace,
+        into target: UnsafeMutablePointer<Float>
     ) {
         let hidden = configuration.hiddenSize
         for (index, row) in rows.enumerated() {
@@ -135,9 +146,9 @@ public final class Transformer: Sendable {
     }
 
     func logits(
-        ofRows rows: Range<Int>, norm: FloatBuffer, head: Linear, _ space: Workspace
+        ofRows rows: some Collection<Int>, norm: FloatBuffer, head: Linear, _ space: Workspace
     ) -> UnsafeMutablePointer<Float> {
-        precondition(rows.count <= space.logitRows && rows.upperBound <= space.batch.capacity)
+        precondition(rows.count <= space.logitRows && rows.allSatisfy { $0 < space.batch.capacity })
         let hidden = configuration.hiddenSize
         hiddenStates(ofRows: rows, norm: norm, space, into: space.normed.pointer)
         if head.isInteger {

@@ -73,6 +73,7 @@ import WaletModels
                 case .finished(let reason, let measured):
                     #expect(reason == .length)
                     usage = measured
+                case .started, .promptScores, .logprob: break
                 }
             }
             #expect(tokens == greedy.tokens)

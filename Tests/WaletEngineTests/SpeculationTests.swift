@@ -318,6 +318,7 @@ private struct Answer {
             switch event {
             case .token(let token, _): tokens.append(token)
             case .finished(let reason, let usage): end = (reason, usage)
+            case .started, .promptScores, .logprob: break
             }
         }
         self.tokens = tokens

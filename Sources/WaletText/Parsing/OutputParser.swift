@@ -32,6 +32,9 @@ public struct OutputParser: Sendable {
     /// What the pending bytes are.
     private enum Kind: Sendable { case thinking, text, arguments }
 
+    /// What comes next is reasoning.
+    public var isThinking: Bool { state == .thinking }
+
     private let style: OutputStyle
     private let tools: [ToolSignature]
     private let callIDPrefix: String
