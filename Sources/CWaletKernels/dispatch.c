@@ -127,7 +127,7 @@ bool wk_q8_supports(const wk_matrix *m) {
 }
 
 int64_t wk_q8_matmul_scratch(int64_t cols) {
-    return WK_Q8_SCRATCH(cols) + 16;
+    return wk_q8_scratch(cols) + 16;
 }
 
 void wk_q8_matmul(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, const void *q8, const int32_t *token_rows,

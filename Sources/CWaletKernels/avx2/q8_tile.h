@@ -58,9 +58,83 @@ WK_INLINE void store_block(const q8_kind kind, wk_words *out, const wk_words *w,
     }
 }
 
-// acc[(t * WK_Q8_TILES + i) * WK_LANES] += a block of tile i times one of token t.
-WK_INLINE void multiply_block_of_tiles(const int tiles, const int tokens, const q8_kind kind, const wk_words *w,
-                                       const uint8_t *const *a, int64_t meta_offset, float *acc) {
+// The tokens of a slab as they are multiplied, so that they stream by in one piece: chunk after chunk and block after
+// block. A block's parts are those of all tokens in the first plane, then those in the second plane. So only tokens with
+// a part there cost more, and the parts of any four tokens are multiplied together. How many parts there are stands
+// first, as a word, and then groups of four.
+typedef struct q8_tokens {
+    uint8_t *panel;
+    int64_t chunk_bytes, count;
+} q8_tokens;
+
+typedef struct q8_group {
+    uint32_t at[4]; // where the tokens' sums are, in floats from the first token's
+    float scales[4];
+    // ONE_SCALE: what the weights' offset adds too much; WITH_MINIMUM: scaled_sum; HALVES and HALVES_AND_MINIMA:
+    // negative_half_sums in 16 bits each
+    uint32_t others[4];
+    uint8_t values[4][32];
+} q8_group;
+
+WK_INLINE void store_part(const q8_kind kind, q8_group *groups, int64_t part, int64_t token, const uint8_t *values,
+                          const uint8_t *meta) {
+    q8_group *group = groups + part / 4;
+    const int64_t i = part % 4;
+    uint32_t other;
+    if (kind.form == WITH_MINIMUM) {
+        other = wk_load_u32(meta + offsetof(wk_q8_meta, scaled_sum));
+    } else if (kind.form == ONE_SCALE) {
+        other = wk_load_u32(meta + offsetof(wk_q8_meta, negative_8_sums)) << (kind.bits == 8 ? 4 : kind.offset_shift);
+    } else {
+        const uint8_t *sums = meta + offsetof(wk_q8_meta, negative_half_sums);
+        other = wk_load_u16(sums) | (uint32_t)wk_load_u16(sums + 4) << 16;
+    }
+    group->at[i] = (uint32_t)token * (WK_Q8_TILES * WK_LANES);
+    group->scales[i] = wk_load_f32(meta + offsetof(wk_q8_meta, scale));
+    group->others[i] = other;
+    _mm256_storeu_si256((__m256i *)group->values[i], _mm256_loadu_si256((const __m256i *)values));
+}
+
+WK_INLINE void prepare_tokens(const q8_kind kind, int64_t cols, const uint8_t *q8, const int32_t *token_rows,
+                              int64_t first, int64_t count, float *scratch, q8_tokens *tokens) {
+    const int64_t row_bytes = wk_q8_row_bytes(cols), blocks = cols / 32, plane = wk_q8_plane(cols);
+    const int64_t values = kind.deinterleaved ? wk_q8_deinterleaved(cols) : 0, metas = wk_q8_metas(cols);
+    tokens->panel = (uint8_t *)scratch;
+    tokens->count = count;
+    tokens->chunk_bytes = WK_Q8_CHUNK_BLOCKS * (4 + (count + 1) / 2 * (int64_t)sizeof(q8_group));
+    for (int64_t b = 0; b < blocks; b += WK_Q8_CHUNK_BLOCKS) {
+        const int64_t chunk = blocks - b < WK_Q8_CHUNK_BLOCKS ? blocks - b : WK_Q8_CHUNK_BLOCKS;
+        int64_t parts[WK_Q8_CHUNK_BLOCKS];
+        for (int64_t k = 0; k < chunk; k++) parts[k] = count;
+        for (int64_t t = 0; t < count; t++) {
+            const uint8_t *row = wk_q8_token(q8, token_rows, first + t, row_bytes);
+            const uint32_t masks = wk_load_u16(row + wk_q8_masks(cols) + b / 8);
+            for (int64_t k = 0; k < chunk; k++) parts[k] += masks >> k & 1;
+        }
+        q8_group *groups[WK_Q8_CHUNK_BLOCKS];
+        uint8_t *p = tokens->panel + b / WK_Q8_CHUNK_BLOCKS * tokens->chunk_bytes;
+        for (int64_t k = 0; k < chunk; k++) {
+            const uint32_t these = (uint32_t)parts[k];
+            memcpy(p, &these, sizeof these);
+            groups[k] = (q8_group *)(p + sizeof these);
+            p += sizeof these + (these + 3) / 4 * sizeof(q8_group);
+            parts[k] = count;
+        }
+        for (int64_t t = 0; t < count; t++) {
+            const uint8_t *row = wk_q8_token(q8, token_rows, first + t, row_bytes);
+            const uint32_t masks = wk_load_u16(row + wk_q8_masks(cols) + b / 8);
+            for (int64_t k = 0; k < chunk; k++) {
+                const uint8_t *at = row + 32 * (b + k);
+                store_part(kind, groups[k], t, t, at + values, at + metas);
+                if (masks >> k & 1) store_part(kind, groups[k], parts[k]++, t, at + plane + values, at + plane + metas);
+            }
+        }
+    }
+}
+
+// acc[group->at[t] + i * WK_LANES] += a block of tile i times part t of the group, for its first `tokens` parts.
+WK_INLINE void multiply_group(const int tiles, const int tokens, const q8_kind kind, const wk_words *w,
+                              const q8_group *group, float *acc) {
     // 2 * 127 * 15 * 8, 2 * 127 * 31 * 4 and 2 * 127 * 63 * 2 are below 2^15; halves are of 4 words.
     const bool halves = kind.form == HALVES || kind.form == HALVES_AND_MINIMA;
     const int step = kind.bits == 6 ? 2 : kind.bits == 5 || halves ? 4 : 8;
@@ -72,7 +146,7 @@ WK_INLINE void multiply_block_of_tiles(const int tiles, const int tokens, const 
             wk_words weights[2];
             WK_UNROLL for (int j = 0; j < parts; j++) weights[j] = w[j / planes * TILE_STRIDE + j % planes * 8 + i];
             FOR_TOKENS {
-                const wk_words values = w_set1_load(a[t] + 4 * i);
+                const wk_words values = w_set1_load(group->values[t] + 4 * i);
                 WK_UNROLL for (int j = 0; j < parts; j++) {
                     const wk_words products = _mm256_maddubs_epi16(weights[j], values);
                     wk_words *pair = &pairs[j * tokens + t];
@@ -95,31 +169,23 @@ WK_INLINE void multiply_block_of_tiles(const int tiles, const int tokens, const 
         }
     }
     FOR_TOKENS {
-        wk_words offset = w_zero(), half_sums = w_zero();
-        if (halves) {
-            long long both;
-            memcpy(&both, META(t, negative_half_sums), sizeof both);
-            half_sums = _mm256_set1_epi64x(both);
-            half_sums = _mm256_packs_epi32(half_sums, half_sums);
-        } else if (kind.bits == 8 || kind.offset_shift >= 0) {
-            offset = w_shl(w_set1_load(META(t, negative_8_sums)), kind.bits == 8 ? 4 : kind.offset_shift);
-        }
-        const wk_vec scale = f_set1_load(META(t, scale));
+        const wk_vec scale = f_set1(group->scales[t]);
+        const uint32_t other = group->others[t];
         FOR_TILES {
             const wk_words *scales = w + i * TILE_STRIDE + behind;
-            float *at = acc + (t * WK_Q8_TILES + i) * WK_LANES;
+            float *at = acc + group->at[t] + i * WK_LANES;
             wk_words sum = sums[i * tokens + t];
-            if (halves && kind.offset_shift >= 0) {
-                sum = w_add(sum, _mm256_madd_epi16(scales[2], half_sums));
-            } else if (kind.bits == 8 || kind.offset_shift >= 0) {
-                sum = w_add(sum, offset);
+            if (kind.form == HALVES && kind.offset_shift >= 0) {
+                sum = w_add(sum, _mm256_madd_epi16(scales[2], w_set1(other)));
+            } else if (kind.form == ONE_SCALE) {
+                sum = w_add(sum, w_set1(other));
             }
             wk_vec factor = f_mul(f_cast(scales[halves ? 3 : 0]), scale);
             wk_vec result = f_fma(factor, f_of_words(sum), f_load(at));
             if (kind.form == WITH_MINIMUM) {
-                result = f_fma(f_cast(scales[1]), f_set1_load(META(t, scaled_sum)), result);
+                result = f_fma(f_cast(scales[1]), f_cast(w_set1(other)), result);
             } else if (kind.form == HALVES_AND_MINIMA) {
-                const wk_vec minima = f_of_words(_mm256_madd_epi16(scales[4], half_sums));
+                const wk_vec minima = f_of_words(_mm256_madd_epi16(scales[4], w_set1(other)));
                 result = f_fma(f_mul(f_cast(scales[5]), scale), minima, result); // +dmin, as the sums are negative
             }
             f_store(at, result);
@@ -127,21 +193,17 @@ WK_INLINE void multiply_block_of_tiles(const int tiles, const int tokens, const 
     }
 }
 
-WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind kind, const wk_words *w, int64_t blocks,
-                              const uint8_t *const *rows, int64_t offset, int64_t meta, int64_t plane, int64_t masks,
-                              float *acc) {
-    const uint8_t *a[WK_Q8_TOKENS];
-    uint32_t fine = 0;
-    FOR_TOKENS {
-        a[t] = rows[t] + offset;
-        fine |= wk_load_u16(rows[t] + masks);
-    }
-    for (int64_t block = 0; block < blocks; block++, w += vectors_of_tile(kind)) {
-        const int64_t planes = 1 + (fine >> block & 1);
-        for (int64_t i = 0; i < planes; i++) {
-            multiply_block_of_tiles(tiles, tokens, kind, w, a, meta, acc);
-            FOR_TOKENS a[t] += plane;
-        }
-        FOR_TOKENS a[t] += 32 - planes * plane;
+// Blocks block..<block + blocks, a chunk, in `tiles` tiles times all tokens.
+WK_INLINE void multiply_tokens(const int tiles, const q8_kind kind, const wk_words *w, const q8_tokens *tokens,
+                               int64_t block, int64_t blocks, float *acc) {
+    const uint8_t *p = tokens->panel + block / WK_Q8_CHUNK_BLOCKS * tokens->chunk_bytes;
+    for (; blocks > 0; blocks--, w += vectors_of_tile(kind)) {
+        uint32_t left = wk_load_u32(p);
+        const q8_group *group = (const q8_group *)(p + sizeof left);
+        for (; left >= 4; left -= 4, group++) multiply_group(tiles, 4, kind, w, group, acc);
+        if (left == 3) multiply_group(tiles, 3, kind, w, group, acc);
+        if (left == 2) multiply_group(tiles, 2, kind, w, group, acc);
+        if (left == 1) multiply_group(tiles, 1, kind, w, group, acc);
+        p = (const uint8_t *)(group + (left > 0));
     }
 }

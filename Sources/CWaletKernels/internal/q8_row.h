@@ -42,12 +42,24 @@ static inline int64_t wk_q8_mask_bytes(int64_t cols) { return (cols + 511) / 512
 #define WK_Q8_COARSE 4.0f
 
 // Columns and tokens that the tiled products work on at a time, and the scratch they need: for 32 rows a tile of bytes
-// with up to 6 floats a row and block, and the running sums of all tokens. The generic set needs 16 floats a block.
+// with up to 6 floats a row and block, and the running sums of all tokens; then the tokens of a slab in an order of the
+// set's own. The generic set needs 16 floats a block, which is less.
 #define WK_Q8_CHUNK_BLOCKS 16
 #define WK_Q8_SLAB_TOKENS 128
 #define WK_Q8_TILE_VECTORS (WK_Q8_CHUNK_BLOCKS * (8 + 6)) // each as long as the tile has rows
 #define WK_Q8_TILE_FLOATS (32 * (WK_Q8_TILE_VECTORS + WK_Q8_SLAB_TOKENS))
-#define WK_Q8_SCRATCH(cols) (WK_Q8_TILE_FLOATS + 16 * (((cols) + 31) / 32))
+// So many tokens are a slab: its values and metas fill the L2 cache, but it has at least 32 and at most 128 tokens.
+static inline int64_t wk_q8_slab(int64_t cols) {
+    const int64_t slab = (512 << 10) / (2 * cols) / 8 * 8;
+    return slab < 32 ? 32 : slab > WK_Q8_SLAB_TOKENS ? WK_Q8_SLAB_TOKENS : slab;
+}
+// For a block of a token 11 floats, its values and what belongs to them, for each of the two planes; and some for every
+// block. Never less than for fewer columns.
+static inline int64_t wk_q8_scratch(int64_t cols) {
+    const int64_t blocks = (cols + 31) / 32, most = WK_Q8_SLAB_TOKENS * blocks, cached = (256 << 10) / 32,
+                  least = 32 * blocks, values = most < cached ? most : least > cached ? least : cached;
+    return WK_Q8_TILE_FLOATS + 22 * values + 64 * (blocks + WK_Q8_CHUNK_BLOCKS);
+}
 // So many tokens, as a batch of decoding sequences has, are few: reading the weights takes longer than multiplying. A set
 // may know better.
 #ifndef WK_Q8_MOST_FEW

@@ -21,7 +21,7 @@
 //       sums[i * tokens + t] += the products of the 4 bytes of w[i * WK_Q8_TILE_VECTORS + k] with those at
 //       a[t] + offsets[k], k in first..<first + count. Weights are unsigned of 2 to 6 bits, or of 8 bits as prepared.
 //       The sums are exact.
-//   WK_Q8_TILE            optional: a file with tiles of its own, instead of those made of q8_dot
+//   WK_Q8_TILE            optional: a file with tiles and tokens of its own, instead of those made of q8_dot
 //
 // The arithmetic, in the order of generic/q8.c, is in multiply_block alone. Few tokens are multiplied as the weights are
 // unpacked; for many, chunks of the columns are unpacked into a tile that stays in the L1 cache.
@@ -135,9 +135,8 @@ WK_INLINE void multiply_block(const int tiles, const int tokens, const q8_kind k
     }
 }
 
-// Tiles: how a block lies in one, and a chunk of blocks in tiles times `tokens` tokens. acc holds the running sums,
-// WK_Q8_TILES tiles a token. The values that the weights face are at the rows' offset, their metas so far behind, the
-// second plane and the bits for it too. Where only some of the tokens have a part there, the others add zeros.
+// Tiles: how a block lies in one; and q8_tokens: the tokens of a slab, as they are multiplied with a chunk of blocks in
+// tiles. acc holds the running sums, WK_Q8_TILES tiles a token.
 #ifdef WK_Q8_TILE
 #include WK_Q8_TILE
 #else
@@ -151,6 +150,24 @@ WK_INLINE int tiles_of(const q8_kind kind) {
 WK_INLINE void store_block(const q8_kind kind, wk_words *out, const wk_words *w, const wk_vec *scales) {
     WK_UNROLL for (int i = 0; i < 8; i++) w_store(out + i, w[i]);
     WK_UNROLL for (int i = 0; i < vectors_of(kind) - 8; i++) f_store((float *)(out + 8 + i), scales[i]);
+}
+
+// The tokens as they lie. The values that the weights face begin at `values` of a row, their metas are so far behind, the
+// second plane and the bits for it too. Where only some of the tokens have a part there, the others add zeros.
+typedef struct q8_tokens {
+    const uint8_t *rows[WK_Q8_SLAB_TOKENS];
+    int64_t count, values, meta, plane;
+} q8_tokens;
+
+WK_INLINE void prepare_tokens(const q8_kind kind, int64_t cols, const uint8_t *q8, const int32_t *token_rows,
+                              int64_t first, int64_t count, float *scratch, q8_tokens *tokens) {
+    (void)scratch;
+    tokens->count = count;
+    tokens->values = kind.deinterleaved ? wk_q8_deinterleaved(cols) : 0;
+    tokens->meta = wk_q8_metas(cols) - tokens->values;
+    tokens->plane = wk_q8_plane(cols);
+    const int64_t row_bytes = wk_q8_row_bytes(cols);
+    for (int64_t t = 0; t < count; t++) tokens->rows[t] = wk_q8_token(q8, token_rows, first + t, row_bytes);
 }
 
 WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind kind, const wk_words *w, int64_t blocks,
@@ -180,6 +197,26 @@ WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind k
         FOR_TOKENS a[t] += 32 - planes * plane;
     }
     FOR_TOKENS FOR_TILES f_store(acc + (t * WK_Q8_TILES + i) * WK_LANES, sums[i * tokens + t]);
+}
+
+// Blocks block..<block + blocks, a chunk, in `tiles` tiles times all tokens.
+WK_INLINE void multiply_tokens(const int tiles, const q8_kind kind, const wk_words *w, const q8_tokens *tokens,
+                               int64_t block, int64_t blocks, float *acc) {
+    int64_t t = 0;
+#define MULTIPLY(n)                                                                                                    \
+    (multiply_tiles(tiles, n, kind, w, blocks, tokens->rows + t, tokens->values + 32 * block, tokens->meta,            \
+                    tokens->plane, 2 * tokens->plane + block / 8, acc + t * WK_Q8_TILES * WK_LANES),                   \
+     t += (n))
+    while (tokens->count - t >= WK_Q8_TOKENS) MULTIPLY(WK_Q8_TOKENS);
+#if WK_Q8_TOKENS > 4
+    if (tokens->count - t >= 4) MULTIPLY(4);
+#endif
+#if WK_Q8_TOKENS == 4
+    if (tokens->count - t == 3) MULTIPLY(3);
+#endif
+    if (tokens->count - t >= 2) MULTIPLY(2);
+    if (tokens->count - t >= 1) MULTIPLY(1);
+#undef MULTIPLY
 }
 #endif
 
@@ -722,29 +759,13 @@ WK_INLINE void multiply_few(const int tokens, const int32_t packing, const wk_ma
 // Blocks block..<end of WK_LANES rows from row r on into a tile.
 typedef void (*q8_unpack_fn)(const wk_matrix *m, int64_t r, int64_t block, int64_t end, wk_words *tile);
 
-// A chunk of blocks in `tiles` tiles, 1 or tiles_of its kind, times `count` tokens.
-typedef void (*q8_multiply_fn)(int tiles, const wk_words *w, int64_t blocks, const uint8_t *const *rows, int64_t count,
-                               int64_t offset, int64_t meta, int64_t plane, int64_t masks, float *acc);
+// The tokens of a slab into the form that the tiles of a kind are multiplied with.
+typedef void (*q8_prepare_fn)(int64_t cols, const uint8_t *q8, const int32_t *token_rows, int64_t first, int64_t count,
+                              float *scratch, q8_tokens *tokens);
 
-WK_INLINE void multiply_tokens(const int tiles, const q8_kind kind, const wk_words *w, int64_t blocks,
-                               const uint8_t *const *rows, int64_t count, int64_t offset, int64_t meta, int64_t plane,
-                               int64_t masks, float *acc) {
-    int64_t t = 0;
-#define MULTIPLY(tokens)                                                                                               \
-    (multiply_tiles(tiles, tokens, kind, w, blocks, rows + t, offset, meta, plane, masks,                              \
-                    acc + t * WK_Q8_TILES * WK_LANES),                                                                 \
-     t += (tokens))
-    while (count - t >= WK_Q8_TOKENS) MULTIPLY(WK_Q8_TOKENS);
-#if WK_Q8_TOKENS > 4
-    if (count - t >= 4) MULTIPLY(4);
-#endif
-#if WK_Q8_TOKENS == 4
-    if (count - t == 3) MULTIPLY(3);
-#endif
-    if (count - t >= 2) MULTIPLY(2);
-    if (count - t >= 1) MULTIPLY(1);
-#undef MULTIPLY
-}
+// Blocks block..<block + blocks, a chunk, in `tiles` tiles, 1 or tiles_of its kind, times all tokens of a slab.
+typedef void (*q8_multiply_fn)(int tiles, const wk_words *w, const q8_tokens *tokens, int64_t block, int64_t blocks,
+                               float *acc);
 
 // As blocks block..<end of `rows` rows are multiplied, the same part of the rows behind them is fetched into the L2
 // cache, from the first byte on: those rows lie one behind the other.
@@ -761,45 +782,42 @@ WK_INLINE void fetch_next_rows(const wk_matrix *m, int64_t r, int64_t rows, int6
     }
 }
 
-// `tiles` tiles of rows from row r on times `count` tokens. The results of rows skip..<end, numbered from r, go to y.
+// `tiles` tiles of rows from row r on times all tokens. The results of rows skip..<end, numbered from r, go to y.
 static WK_TARGET void multiply_rows(int tiles, q8_unpack_fn unpack, q8_multiply_fn multiply, const wk_matrix *m,
-                                    int64_t r, int64_t skip, int64_t end, int64_t values, const uint8_t *const *rows,
-                                    int64_t count, float *y, int64_t y_stride, float *scratch) {
-    const int64_t blocks = m->cols / 32, meta = wk_q8_metas(m->cols), plane = wk_q8_plane(m->cols);
+                                    int64_t r, int64_t skip, int64_t end, const q8_tokens *tokens, float *y,
+                                    int64_t y_stride, float *scratch) {
+    const int64_t blocks = m->cols / 32;
     wk_words *w = (wk_words *)scratch;
     float *acc = scratch + WK_Q8_TILES * TILE_STRIDE * WK_LANES;
-    memset(acc, 0, (size_t)(count * WK_Q8_TILES * WK_LANES) * sizeof(float));
+    memset(acc, 0, (size_t)(tokens->count * WK_Q8_TILES * WK_LANES) * sizeof(float));
     for (int64_t b = 0; b < blocks; b += WK_Q8_CHUNK_BLOCKS) {
         const int64_t chunk = blocks - b < WK_Q8_CHUNK_BLOCKS ? blocks - b : WK_Q8_CHUNK_BLOCKS;
         fetch_next_rows(m, r, tiles * WK_LANES, b, b + chunk);
         for (int i = 0; i < tiles; i++) unpack(m, r + i * WK_LANES, b, b + chunk, w + i * TILE_STRIDE);
-        multiply(tiles, w, chunk, rows, count, values + 32 * b, meta - values, plane, 2 * plane + b / 8, acc);
+        multiply(tiles, w, tokens, b, chunk, acc);
     }
-    for (int64_t t = 0; t < count; t++) {
+    for (int64_t t = 0; t < tokens->count; t++) {
         memcpy(y + t * y_stride, acc + t * WK_Q8_TILES * WK_LANES + skip, (size_t)(end - skip) * sizeof(float));
     }
 }
 
 // Many tokens: as many at a time as stay in the L2 cache while all rows of the range go by.
-static WK_TARGET void multiply_many(int tiles, int64_t values, q8_unpack_fn unpack, q8_multiply_fn multiply,
+static WK_TARGET void multiply_many(int tiles, q8_prepare_fn prepare, q8_unpack_fn unpack, q8_multiply_fn multiply,
                                     const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8,
                                     const int32_t *token_rows, int64_t n, float *y, int64_t y_stride, float *scratch) {
-    const int64_t row_bytes = wk_q8_row_bytes(m->cols);
-    int64_t slab = (512 << 10) / (2 * m->cols) / 8 * 8;
-    slab = slab < 32 ? 32 : slab > WK_Q8_SLAB_TOKENS ? WK_Q8_SLAB_TOKENS : slab;
+    const int64_t slab = wk_q8_slab(m->cols);
     for (int64_t t0 = 0; t0 < n; t0 += slab, y += slab * y_stride) {
-        const int64_t count = n - t0 < slab ? n - t0 : slab;
-        const uint8_t *rows[WK_Q8_SLAB_TOKENS];
-        for (int64_t t = 0; t < count; t++) rows[t] = wk_q8_token(q8, token_rows, t0 + t, row_bytes);
+        q8_tokens tokens;
+        prepare(m->cols, q8, token_rows, t0, n - t0 < slab ? n - t0 : slab, scratch + WK_Q8_TILE_FLOATS, &tokens);
         int64_t r = row_begin;
         for (; r + tiles * WK_LANES <= row_end; r += tiles * WK_LANES) {
-            multiply_rows(tiles, unpack, multiply, m, r, 0, tiles * WK_LANES, values, rows, count, y + (r - row_begin),
-                          y_stride, scratch);
+            multiply_rows(tiles, unpack, multiply, m, r, 0, tiles * WK_LANES, &tokens, y + (r - row_begin), y_stride,
+                          scratch);
         }
         for (; r < row_end; r += WK_LANES) {
             const int64_t first = first_of_tile(r, row_end), last = r + WK_LANES < row_end ? r + WK_LANES : row_end;
-            multiply_rows(1, unpack, multiply, m, first, r - first, last - first, values, rows, count,
-                          y + (r - row_begin), y_stride, scratch);
+            multiply_rows(1, unpack, multiply, m, first, r - first, last - first, &tokens, y + (r - row_begin),
+                          y_stride, scratch);
         }
     }
 }
@@ -807,12 +825,11 @@ static WK_TARGET void multiply_many(int tiles, int64_t values, q8_unpack_fn unpa
 // For the packings of one kind, by one of them.
 #define DEFINE_KIND(kind, packing)                                                                                     \
     static WK_TARGET __attribute__((noinline)) void multiply_##kind(                                                   \
-        int tiles, const wk_words *w, int64_t blocks, const uint8_t *const *rows, int64_t count, int64_t offset,       \
-        int64_t meta, int64_t plane, int64_t masks, float *acc) {                                                      \
+        int tiles, const wk_words *w, const q8_tokens *tokens, int64_t block, int64_t blocks, float *acc) {            \
         if (tiles == 1) {                                                                                              \
-            multiply_tokens(1, kind_of(packing), w, blocks, rows, count, offset, meta, plane, masks, acc);             \
+            multiply_tokens(1, kind_of(packing), w, tokens, block, blocks, acc);                                       \
         } else {                                                                                                       \
-            multiply_tokens(WK_Q8_TILES, kind_of(packing), w, blocks, rows, count, offset, meta, plane, masks, acc);   \
+            multiply_tokens(WK_Q8_TILES, kind_of(packing), w, tokens, block, blocks, acc);                             \
         }                                                                                                              \
     }
 
@@ -842,12 +859,16 @@ ALL_KINDS(DEFINE_KIND)
         q8_sink sink = {.ahead = m->data, .tile = tile, .first_block = block};                                         \
         unpack_blocks(0, packing, m, r, block, end, &sink);                                                            \
     }                                                                                                                  \
+    static WK_TARGET __attribute__((noinline)) void prepare_##name(                                                    \
+        int64_t cols, const uint8_t *q8, const int32_t *token_rows, int64_t first, int64_t count, float *scratch,      \
+        q8_tokens *tokens) {                                                                                           \
+        prepare_tokens(kind_of(packing), cols, q8, token_rows, first, count, scratch, tokens);                         \
+    }                                                                                                                  \
     static WK_TARGET __attribute__((noinline)) void many_##name(                                                       \
         const wk_matrix *m, int64_t row_begin, int64_t row_end, const uint8_t *q8, const int32_t *token_rows,          \
         int64_t n, float *y, int64_t y_stride, float *scratch) {                                                       \
-        const int64_t values = kind_of(packing).deinterleaved ? wk_q8_deinterleaved(m->cols) : 0;                      \
-        multiply_many(tiles_of(kind_of(packing)), values, unpack_tile_##name, multiply_##kind, m, row_begin, row_end,  \
-                      q8, token_rows, n, y, y_stride, scratch);                                                        \
+        multiply_many(tiles_of(kind_of(packing)), prepare_##name, unpack_tile_##name, multiply_##kind, m, row_begin,   \
+                      row_end, q8, token_rows, n, y, y_stride, scratch);                                               \
     }
 
 #define ALL_PACKINGS(X)                                                                                                \
