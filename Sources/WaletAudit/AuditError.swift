@@ -27,6 +27,8 @@ public enum AuditError: Error, Sendable, Equatable {
     case keyExposed(path: String, mode: Int)
     case badKey(source: String, reason: String)
     case originDiffers(expected: String, found: String)
+    /// The public key beside the log is not the log's.
+    case keyDiffers(path: String, expected: String, found: String)
 
     // The log's content.
     /// There is no log here.
@@ -82,6 +84,8 @@ extension AuditError: CustomStringConvertible {
             "\(source) is not a key of an audit log: \(reason)"
         case .originDiffers(let expected, let found):
             "the log is named \(quoted(found)), not \(quoted(expected)); a log keeps its name"
+        case .keyDiffers(let path, let expected, let found):
+            "\(path) is not the log's public key: expected \(clean(expected)), found \(clean(found))"
         case .noLog(let folder):
             "there is no audit log in \(folder)"
         case .badSegment(let file, let reason):

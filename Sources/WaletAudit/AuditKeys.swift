@@ -28,9 +28,9 @@ enum AuditKeys {
         if stored == nil || (isNew && stored != text) {
             try folder.put(publicKeyName, text, mode: 0o644)
         } else if stored != text {
-            throw .badKey(
-                source: folder.path(of: publicKeyName),
-                reason: "expected \(signer.verifier), the public part of the key")
+            throw .keyDiffers(
+                path: folder.path(of: publicKeyName), expected: "\(signer.verifier)",
+                found: String(decoding: stored ?? [], as: UTF8.self))
         }
         return signer
     }

@@ -238,7 +238,11 @@ extension AuditLog {
             guard let self, !self.jobs.withLock({ $0.isClosed }) else { return }
             _ = self.withWriter { writer throws(AuditError) in
                 writer.tick()
-                try self.inboxTaken.withLock { taken throws(AuditError) in try writer.takeInbox(known: &taken) }
+                do throws(AuditError) {
+                    try self.inboxTaken.withLock { taken throws(AuditError) in try writer.takeInbox(known: &taken) }
+                } catch {
+                    writer.upkeepFailure = error
+                }
             }
             self.scheduleTick()
         }

@@ -43,35 +43,36 @@ public enum AuditVerifier {
     /// - Parameters:
     ///   - key: the log's public key, from elsewhere; nil: the one that lies beside the log.
     ///   - checkpoints: checkpoints kept elsewhere. Only against these can a log be checked whose end was removed
-    ///     together
-    ///     with its checkpoints.
+    ///     together with its checkpoints.
     /// - Throws: ``AuditError`` where the log cannot be read. What is wrong with it is in the report.
     public static func verify(
         folder: String, key: NoteVerifierKey? = nil, checkpoints: [SignedCheckpoint] = []
     ) throws(AuditError) -> AuditReport {
         let directory = try AuditFolder(folder, create: false)
-        let stored = try AuditKeys.verifier(in: directory)
+        guard try !directory.names().allSatisfy({ Segment(name: $0) == nil && $0 != HashFile.name }) else {
+            throw .noLog(folder: folder)
+        }
+        // A key that was given is enough; what lies beside the log is compared with it.
+        var stored: NoteVerifierKey?
+        var problem: AuditError?
+        do throws(AuditError) { stored = try AuditKeys.verifier(in: directory) } catch { problem = error }
         guard let used = key ?? stored else {
-            if try Segment.list(in: directory).isEmpty { throw .noLog(folder: folder) }
-            throw .keyMissing(path: directory.path(of: AuditKeys.publicKeyName))
+            throw problem ?? .keyMissing(path: directory.path(of: AuditKeys.publicKeyName))
         }
-        var run = try Verification(
+        if let stored, stored != used {
+            problem = .keyDiffers(
+                path: directory.path(of: AuditKeys.publicKeyName), expected: "\(used)", found: "\(stored)")
+        }
+        var run = Verification(
             directory, AuditReport(folder: folder, key: used, keyWasGiven: key != nil), given: checkpoints)
-        do throws(AuditError) {
-            if let stored, stored != used {
-                throw .badKey(
-                    source: directory.path(of: AuditKeys.publicKeyName), reason: "expected \(used), found \(stored)")
-            }
-            try run.all()
-        } catch {
-            switch error {
-            case .file, .noLog: throw error
-            default:
-                run.report.problem = error
-                run.report.firstWrongEntry = error.firstWrongEntry
-            }
+        if problem == nil {
+            do throws(AuditError) { try run.all() } catch { problem = error }
         }
-        return run.finish()
+        switch problem {
+        // The log could not be read, which says nothing about it.
+        case .file?, .noLog?: throw problem ?? .noLog(folder: folder)
+        default: return run.finish(problem)
+        }
     }
 }
 
@@ -90,9 +91,8 @@ extension AuditError {
 private struct Verification {
     var report: AuditReport
     private let directory: AuditFolder
-    private let segments: [Segment]
     /// Entries that the hash file speaks of.
-    private let hashed: Int
+    private var hashed = 0
     private var stored: HashStream?
     private var own: CheckpointFile.Reader?
     private var nextOwn: SignedCheckpoint?
@@ -106,12 +106,13 @@ private struct Verification {
     private var times = (backwards: 0, first: 0)
     private var events: [String: (count: Int, first: Int)] = [:]
 
-    init(
-        _ directory: AuditFolder, _ report: AuditReport, given: [SignedCheckpoint]
-    ) throws(AuditError) {
+    init(_ directory: AuditFolder, _ report: AuditReport, given: [SignedCheckpoint]) {
         self.report = report
         self.directory = directory
         self.given = given.sorted { $0.size < $1.size }[...]
+    }
+
+    mutating func all() throws(AuditError) {
         // In this order: while a server writes, what is looked at later holds at least what was looked at before.
         if let file = try directory.file(CheckpointFile.name, .read) {
             own = CheckpointFile.Reader(file, end: try file.size())
@@ -119,13 +120,8 @@ private struct Verification {
         if let hashes = try HashFile.read(in: directory) {
             hashed = try hashes.entries()
             stored = HashStream(hashes, from: 0, entries: hashed)
-        } else {
-            hashed = 0
         }
-        segments = try Segment.list(in: directory)
-    }
-
-    mutating func all() throws(AuditError) {
+        let segments = try Segment.list(in: directory)
         for checkpoint in given { try checkpoint.check(by: report.key, source: "the given checkpoint") }
         try advance()
         try settle()
@@ -138,7 +134,10 @@ private struct Verification {
         if let damagedHashes { throw damagedHashes }
     }
 
-    mutating func finish() -> AuditReport {
+    /// The report, with the first thing that is wrong.
+    mutating func finish(_ problem: AuditError?) -> AuditReport {
+        report.problem = problem
+        report.firstWrongEntry = problem?.firstWrongEntry
         report.entries = tree.count
         report.root = tree.root
         if let torn = own?.torn, torn > 0 {

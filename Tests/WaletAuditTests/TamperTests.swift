@@ -284,7 +284,7 @@ import WaletJSON
 
     @Test func anotherKeyIsSaidToBeAnother() throws {
         let other = try NoteSigner(newNamed: key.name).verifier
-        guard case .badKey? = try AuditVerifier.verify(folder: original.path, key: other).problem else {
+        guard case .keyDiffers? = try AuditVerifier.verify(folder: original.path, key: other).problem else {
             Issue.record("the key was not seen")
             return
         }
@@ -299,6 +299,9 @@ import WaletJSON
             try AuditVerifier.verify(folder: folder.path)
         }
         #expect(try verify(folder).isIntact)
+        try folder.write("key.pub", "nonsense".utf8)
+        #expect(try !verify(folder).isIntact)
+        #expect(throws: AuditError.self) { try AuditVerifier.verify(folder: folder.path) }
     }
 
     @Test func aDamagedHashFileIsToldFromADamagedEntry() throws {

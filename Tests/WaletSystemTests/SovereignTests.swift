@@ -88,6 +88,12 @@ import WaletSystem
             #expect(outcome.errors.contains("refused too late") && outcome.errors.contains("a UDP or raw socket"))
         }
 
+        /// What --listen may name: the resolver reads /etc/hosts without a socket.
+        @Test func namesOfTheHostsFileAreStillFound() throws {
+            let outcome = try Self.helper("localhost")
+            #expect(outcome.code == 0, "\(outcome.errors)")
+        }
+
         @Test func listeningAndAnsweringGoOn() throws {
             let process = Process()
             process.executableURL = URL(filePath: Self.program)

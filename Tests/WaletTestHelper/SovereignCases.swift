@@ -37,12 +37,18 @@ func sovereign(_ arguments: [String]) {
         case "serve":
             enforce()
             serve()
+        case "localhost":
+            enforce()
+            var result: UnsafeMutablePointer<addrinfo>?
+            let code = getaddrinfo("localhost", "8080", nil, &result)
+            guard code == 0, result != nil else { fail("localhost: \(String(cString: gai_strerror(code)))") }
+            exit(0)
         case "udp-before":
             guard socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0) >= 0 else { fail("no UDP socket") }
             enforce()
             exit(0)
         default:
-            fail("sovereign enforced | open | child | no-programs | thread | serve | udp-before")
+            fail("sovereign enforced | open | child | no-programs | thread | serve | localhost | udp-before")
         }
     #else
         do {
