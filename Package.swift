@@ -18,7 +18,7 @@ let package = Package(
         .executableTarget(
             name: "WaletCLI",
             dependencies: [
-                "Walet",
+                "Walet", "WaletAudit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
@@ -43,13 +43,30 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
+        .target(
+            name: "WaletAudit",
+            dependencies: [
+                "WaletJSON",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]),
+        .target(name: "WaletSystem", dependencies: ["CWaletSystem"]),
         .target(name: "WaletTensor", dependencies: ["CWaletKernels"]),
         .target(name: "WaletJSON"),
         .target(name: "CWaletKernels"),
+        .target(name: "CWaletSystem"),
         .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8",
             providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+        // The other process of tests that kill one, fill its disk or cut it off from the network.
+        .executableTarget(
+            name: "WaletTestHelper", dependencies: ["WaletAudit", "WaletSystem"], path: "Tests/WaletTestHelper"),
         .testTarget(name: "CWaletKernelsTests", dependencies: ["CWaletKernels"]),
+        .testTarget(
+            name: "WaletAuditTests",
+            dependencies: [
+                "WaletAudit", "WaletJSON", "WaletTestHelper",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]),
         .testTarget(name: "WaletJSONTests", dependencies: ["WaletJSON"]),
         .testTarget(
             name: "WaletEngineTests",
@@ -63,7 +80,8 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         .testTarget(name: "WaletFormatsTests", dependencies: ["WaletFormats", "WaletTensor", "WaletJSON"]),
-        .testTarget(name: "WaletTests", dependencies: ["Walet", "WaletCLI"]),
+        .testTarget(name: "WaletSystemTests", dependencies: ["WaletSystem", "WaletTestHelper"]),
+        .testTarget(name: "WaletTests", dependencies: ["Walet", "WaletAudit", "WaletCLI"]),
         .testTarget(name: "WaletTextTests", dependencies: ["WaletText", "WaletJSON"]),
     ],
     swiftLanguageModes: [.v6]
