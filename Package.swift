@@ -12,13 +12,14 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     ],
     targets: [
         .executableTarget(
             name: "WaletCLI",
             dependencies: [
-                "Walet", "WaletAudit",
+                "Walet", "WaletAccounts", "WaletAudit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
@@ -29,6 +30,13 @@ let package = Package(
             dependencies: [
                 "WaletModels", "WaletFormats", "WaletTensor",
                 .product(name: "Crypto", package: "swift-crypto"),
+            ]),
+        .target(
+            name: "WaletAccounts",
+            dependencies: [
+                "WaletJSON", "CPQ",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats", "CWaletKernels"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),
@@ -51,6 +59,7 @@ let package = Package(
             ]),
         .target(name: "WaletSystem", dependencies: ["CWaletSystem"]),
         .target(name: "WaletTensor", dependencies: ["CWaletKernels"]),
+        .target(name: "WaletGrammar", dependencies: ["WaletJSON"]),
         .target(name: "WaletJSON"),
         .target(name: "CWaletKernels"),
         .target(name: "CWaletSystem"),
@@ -60,6 +69,12 @@ let package = Package(
         // The other process of tests that kill one, fill its disk or cut it off from the network.
         .executableTarget(
             name: "WaletTestHelper", dependencies: ["WaletAudit", "WaletSystem"], path: "Tests/WaletTestHelper"),
+        .systemLibrary(
+            name: "CPQ", pkgConfig: "libpq",
+            providers: [.apt(["libpq-dev"]), .brew(["libpq"])]),
+        // A process that the tests of WaletAccounts let race with others, and kill.
+        .executableTarget(
+            name: "WaletAccountsWorker", dependencies: ["WaletAccounts"], path: "Tests/WaletAccountsWorker"),
         .testTarget(name: "CWaletKernelsTests", dependencies: ["CWaletKernels"]),
         .testTarget(
             name: "WaletAuditTests",
@@ -68,6 +83,12 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
         .testTarget(name: "WaletJSONTests", dependencies: ["WaletJSON"]),
+        .testTarget(
+            name: "WaletAccountsTests",
+            dependencies: [
+                "WaletAccounts", "WaletAccountsWorker", "WaletJSON",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
         .testTarget(
             name: "WaletEngineTests",
             dependencies: ["WaletEngine", "WaletModels", "WaletFormats", "WaletJSON", "WaletTensor"]),
@@ -79,6 +100,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
+        .testTarget(name: "WaletGrammarTests", dependencies: ["WaletGrammar", "WaletText", "WaletJSON"]),
         .testTarget(name: "WaletFormatsTests", dependencies: ["WaletFormats", "WaletTensor", "WaletJSON"]),
         .testTarget(name: "WaletSystemTests", dependencies: ["WaletSystem", "WaletTestHelper"]),
         .testTarget(name: "WaletTests", dependencies: ["Walet", "WaletAudit", "WaletCLI"]),
