@@ -13,8 +13,8 @@ public struct AuditReport: Sendable {
     public let keyWasGiven: Bool
     /// Entries that were read and are right as far as can be known.
     public internal(set) var entries = 0
-    /// The root of their tree.
-    public internal(set) var root = MerkleHash.empty
+    /// The root of their tree; nil where something is wrong.
+    public internal(set) var root: MerkleHash?
     public internal(set) var segments = 0
     public internal(set) var bytes = 0
     /// When the first and the last entry were logged.
@@ -138,8 +138,8 @@ private struct Verification {
     mutating func finish(_ problem: AuditError?) -> AuditReport {
         report.problem = problem
         report.firstWrongEntry = problem?.firstWrongEntry
-        report.entries = tree.count
-        report.root = tree.root
+        report.entries = min(tree.count, report.firstWrongEntry ?? tree.count)
+        report.root = problem == nil ? tree.root : nil
         if let torn = own?.torn, torn > 0 {
             report.notes.append("\(torn) bytes at the end of \(CheckpointFile.name) are no whole checkpoint yet")
         }

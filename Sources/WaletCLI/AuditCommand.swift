@@ -111,7 +111,7 @@ extension AuditReport {
     fileprivate var json: JSONValue {
         [
             "folder": .string(folder), "intact": .bool(isIntact), "entries": .int(entries),
-            "root": .string(root.base64),
+            "root": root.map { .string($0.base64) } ?? .null,
             "segments": .int(segments), "bytes": .int(bytes), "first_time": firstTime.map { .string($0) } ?? .null,
             "last_time": lastTime.map { .string($0) } ?? .null, "checkpoints": .int(checkpoints),
             "signed_entries": .int(signedEntries), "confirmed": .array(confirmed.map { .int($0) }),
@@ -130,8 +130,8 @@ extension AuditReport {
             ["segments", "\(segments), \(Terminal.bytes(bytes))"],
             ["checkpoints", "\(checkpoints), covering \(signedEntries) entries"],
             ["key", "\(key)"],
-            ["root", root.base64],
         ]
+        if let root { rows.append(["root", root.base64]) }
         for size in confirmed { rows.append(["kept elsewhere", "the log extends the checkpoint of \(size) entries"]) }
         if let firstWrongEntry { rows.append(["first wrong", "entry \(firstWrongEntry)"]) }
         for note in notes { rows.append(["note", note]) }

@@ -341,6 +341,29 @@ import WaletJSON
         }
     }
 
+    /// The hash file speaks of durable entries only, so that no crash explains this.
+    @Test func anEndThatOnlyTheHashFileKnowsIsMissed() async throws {
+        let folder = TemporaryFolder()
+        do {
+            let log = try AuditLog.open(folder: folder.path, options: .test(checkpointEntries: 1000))
+            for number in 0..<5 { try await log.append(log.request(number)) }
+            // Not closed: no checkpoint.
+        }
+        let name = "000000000000.jsonl"
+        let bytes = try folder.read(name)
+        let last = try #require(bytes.dropLast().lastIndex(of: 0x0A))
+        for size in [last + 1, last + 9, bytes.count - 1, 0] {
+            try folder.write(name, bytes[..<size])
+            let found = size == 0 ? 0 : 5
+            let expected = AuditError.truncated(expected: 6, found: found, witness: HashFile.name)
+            #expect(throws: expected) {
+                try AuditLog.open(folder: folder.path, options: .test(checkpointEntries: 1000))
+            }
+            #expect(try folder.read(name) == Array(bytes[..<size]))
+            #expect(try AuditVerifier.verify(folder: folder.path).problem == expected)
+        }
+    }
+
     @Test func aFileThatIsCutOrRemovedWhileTheLogIsOpenStopsTheLog() async throws {
         for damage in 0..<3 {
             let folder = TemporaryFolder()
