@@ -7,14 +7,16 @@ import Synchronization
 ///
 /// ```swift
 /// let accounts = try await Accounts.open(.sqlite("/var/lib/walet/accounts.sqlite"))
-/// let (_, secret) = try await accounts.createKey(KeySpecification(name: "payroll", limits: Limits(dayBudget: Money(parsing: "5"))))
+/// let limits = Limits(concurrency: 4, dayBudget: try Money(parsing: "5"))
+/// let (_, secret) = try await accounts.createKey(KeySpecification(name: "payroll", limits: limits))
 ///
 /// guard let principal = try await accounts.authenticate(secret) else { … }        // 401
 /// let reservation = try await accounts.reserve(                                  // or throws a Refusal
 ///     principal, model: "kimi-k2", endpoint: "chat.completions", promptTokens: 1200, maximumOutputTokens: 500,
 ///     requestID: "req_1")
 /// …                                                                              // the work
-/// let charge = try await accounts.settle(reservation, TokenCounts(prompt: 1200, cached: 1024, output: 93), outcome: .completed)
+/// let charge = try await accounts.settle(
+///     reservation, TokenCounts(prompt: 1200, cached: 1024, output: 93), outcome: .completed)
 /// …                                                                              // only now the last byte
 /// await accounts.close()
 /// ```

@@ -7,7 +7,8 @@ public struct UTCDay: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// Days since 1970-01-01.
     public let number: Int
 
-    package init(number: Int) { self.number = number }
+    /// Outside the years 1970 to 9999, the nearest day of them.
+    package init(number: Int) { self.number = min(max(number, 0), 2_932_896) }
 
     /// Nil where there is no such day, or outside the years 1970 to 9999.
     public init?(year: Int, month: Int, day: Int) {

@@ -237,7 +237,8 @@ struct RevokeKeyCommand: AsyncParsableCommand {
     @Flag(help: "One JSON object.") var json = false
 
     func run() async throws {
-        let key = try await accounts.open { try await $0.revoke(key) }
+        let reference = key
+        let key = try await accounts.open { try await $0.revoke(reference) }
         if json {
             Terminal.output(KeyText.json(KeyText.members(key)) + "\n")
         } else {

@@ -43,10 +43,8 @@ struct UsageCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let comparison: [ListPrice] =
-            if let comparePrices { try ListPrices.read(file: comparePrices) } else if compare { ListPrices.standard } else {
-                []
-            }
+        var comparison = compare ? ListPrices.standard : []
+        if let comparePrices { comparison = try ListPrices.read(file: comparePrices) }
         let query = try query(comparison: comparison)
         try await accounts.open { accounts in
             if verify {

@@ -64,7 +64,7 @@ public final class TokenGrammar: Sendable {
                 for byte in UInt8(0x20)...0x7E { try demand(writable.contains(byte), byte) }
                 for byte in UInt8(0x80)...0xBF { try demand(writable.contains(byte), byte) }
             case .counter: for byte in UInt8(0x30)...0x39 { try demand(writable.contains(byte), byte) }
-            case .table(let automaton):
+            case .table(let automaton), .bounded(let automaton, _):
                 guard automaton.isUsable(with: writable) else {
                     throw .vocabulary(
                         expected: "tokens for the bytes of each pattern, number and format", found: "too few of them")

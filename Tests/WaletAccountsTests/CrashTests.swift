@@ -32,8 +32,7 @@ import WaletAccounts
         #expect(seen.charges.count >= 300 && seen.charges.count < 1200 && seen.errors.isEmpty)
 
         // The next start on this machine finds it dead. The server that lives keeps what is its.
-        let running = try await accounts.reserve(principal, "still running")
-            .requestID
+        let running = try await accounts.reserve(principal, "still-running").requestID
         let again = try await database.open()
         #expect(try await again.inFlight().map(\.requestID) == [running])
 

@@ -57,7 +57,10 @@ struct PostgresTests {
                     [[.text("a"), .integer(1)], [.text("a"), .integer(2)], [.text("b"), .integer(3)]])
             }
         }
-        guard case .database(.failed, _, _)? = error else { return Issue.record("\(String(describing: error))") }
+        guard case .database(.failed, _, _)? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
         let rows = try await accounts.lanes.run(.write) { connection in
             try connection.execute(
                 "INSERT INTO walet_counter (name, value) VALUES (?1, ?2)", (0..<1000).map { [.text("n\($0)"), SQLValue($0)] })

@@ -46,6 +46,8 @@ import WaletJSON
             message(#"{"models": {"a": {"input": "1", "cached_input": -0.5, "output": "1"}}}"#)
                 == "prices.json: models.a.cached_input: expected US dollars per million tokens such as 0.56, found -0.5")
         #expect(message(#"{"models": {"*": {"input": "1", "cached_input": "1", "output": "1"}}}"#).contains("names of models"))
+        let twice = #"{"models": {"\u00e9": {"input": 1, "cached_input": 1, "output": 1}, "e\u0301": {"input": 1, "cached_input": 1, "output": 1}}}"#
+        #expect(message(twice).contains("each name once"))
         #expect(message(#"{"models": {"": {"input": "1", "cached_input": "1", "output": "1"}}}"#).contains("names of models"))
     }
 

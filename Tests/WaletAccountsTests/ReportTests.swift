@@ -28,7 +28,7 @@ import WaletJSON
             let reservation = try await accounts.reserve(
                 try #require(principals[tenant]), model: try text("model"), endpoint: try text("endpoint"),
                 promptTokens: try count("prompt"), maximumOutputTokens: try count("output"), requestID: try text("id"))
-            let outcome = try #require(Outcome(name: try text("outcome"), detail: "why"))
+            let outcome = try #require(Outcome(name: text("outcome"), detail: "why"))
             let counts = TokenCounts(
                 prompt: try count("prompt"), cached: try count("cached"), output: try count("output"),
                 reasoning: try count("reasoning"))
@@ -151,6 +151,7 @@ import WaletJSON
             ("=1+1", "'=1+1"), ("+1", "'+1"), ("-1", "'-1"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t=1"),
             ("\r=1", "\"'\r=1\""), ("a,b", "\"a,b\""), ("a\"b", "\"a\"\"b\""), ("a\nb", "\"a\nb\""), ("a=1", "a=1"),
             ("=a,\"b\"", "\"'=a,\"\"b\"\"\""), ("＝1", "'＝1"),
+            ("\"\u{301}a", "\"\"\"\u{301}a\""), (",\u{301}", "\",\u{301}\""), ("=\u{301}", "'=\u{301}"),
         ] {
             #expect(cell(text) == expected, "\(text)")
         }

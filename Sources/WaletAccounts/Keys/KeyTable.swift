@@ -113,6 +113,11 @@ enum KeyTable {
                 requestsPerMinute: try count(5), tokensPerMinute: try count(6), concurrency: try count(7),
                 dayBudget: try money(8), monthBudget: try money(9)),
             priority: Int(try row.integer(10)), expiresAt: try date(12))
+        do {
+            try specification.validate()
+        } catch {
+            throw StoreError(.corrupt, "a key's \(error)")
+        }
         return AccessKey(
             id: try row.text(0), specification: specification,
             createdAt: Date(microseconds: try row.integer(11)), revokedAt: try date(13))

@@ -3,7 +3,9 @@
 enum Unsettled {
     /// Puts reservations into the ledger as unsettled: nothing is charged, and what was held is free again.
     /// - Returns: their requests.
-    static func mark(_ find: (any SQLConnection) throws -> [StoredReservation], at now: Int64, _ connection: any SQLConnection) throws -> [String] {
+    static func mark(
+        _ find: (any SQLConnection) throws -> [StoredReservation], at now: Int64, _ connection: any SQLConnection
+    ) throws -> [String] {
         // The keys are locked in their order, and then the reservations read again: one may have been settled meanwhile.
         let keys = Set(try find(connection).map(\.reservation.keyID)).sorted()
         guard !keys.isEmpty else { return [] }
@@ -13,7 +15,7 @@ enum Unsettled {
         for stored in reservations {
             spend.add(
                 key: stored.reservation.keyID, day: stored.day, spent: 0,
-                reserved: -stored.reservation.worstCase.nanodollars)
+                reserved: 0 &- stored.reservation.worstCase.nanodollars)
         }
         try LedgerTable.append(reservations.map { StoredEntry(unsettled: $0, at: now) }, connection)
         try ReservationTable.delete(reservations.map(\.reservation.requestID), connection)

@@ -29,10 +29,11 @@ public struct Price: Sendable, Hashable {
         self.output = output
     }
 
-    static let maximum = Money(nanodollars: 1_000_000_000_000_000)
+    package static let maximum = Money(nanodollars: 1_000_000_000_000_000)
 
     /// What the tokens cost: the exact sum of the three products, rounded once to a nano-dollar, half to even.
-    /// - Throws: ``AccountsError/overflow(_:)`` beyond 9.2 billion dollars; what ``TokenCounts`` says of counts that are no counts.
+    /// - Throws: ``AccountsError/overflow(_:)`` beyond 9.2 billion dollars; ``AccountsError/tokensDoNotAddUp(_:)`` and
+    ///   ``AccountsError/invalid(field:expected:found:)`` for counts that are none.
     public func cost(of counts: TokenCounts) throws(AccountsError) -> Money {
         try counts.validate()
         return try cost(fresh: counts.fresh, cached: counts.cached, output: counts.output)

@@ -37,7 +37,10 @@ final class PriceBook: Sendable {
         if let number = numbers?[entry.name] { return (entry.price, number) }
         let stored = try await store(list)
         state.withLock { if $0.list == list { $0.numbers = stored } }
-        guard let number = stored[entry.name] else { throw AccountsError.invalid(field: "model", expected: "a model with a price", found: AccountsError.excerpt(model)) }
+        guard let number = stored[entry.name] else {
+            throw AccountsError.invalid(
+                field: "model", expected: "a model with a price", found: AccountsError.excerpt(model))
+        }
         return (entry.price, number)
     }
 

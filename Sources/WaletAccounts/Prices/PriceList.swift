@@ -31,7 +31,8 @@ public struct PriceList: Sendable, Hashable {
         self.models = models
     }
 
-    /// - Throws: ``AccountsError/file(path:reason:)`` where it cannot be read, ``AccountsError/invalidFile(path:field:expected:found:)``.
+    /// - Throws: ``AccountsError/file(path:reason:)`` where it cannot be read,
+    ///   ``AccountsError/invalidFile(path:field:expected:found:)``.
     public init(file: String) throws(AccountsError) {
         try self.init(json: try PriceFile.read(file), source: file)
     }
@@ -48,10 +49,16 @@ public struct PriceList: Sendable, Hashable {
                     throw .invalidFile(
                         path: source, field: "models", expected: "names of models", found: AccountsError.excerpt(name))
                 }
+                // Two spellings of one accent are one key of a dictionary.
+                guard models[name] == nil else {
+                    throw .invalidFile(path: source, field: "models", expected: "each name once", found: name)
+                }
                 models[name] = try file.price(value, "models.\(name)")
             }
         }
-        self.init(fallback: try object["default"].map { value throws(AccountsError) in try file.price(value, "default") } ?? .standard, models: models)
+        let fallback =
+            if let value = object["default"] { try file.price(value, "default") } else { Price.standard }
+        self.init(fallback: fallback, models: models)
     }
 
     /// The price of a model, and the name under which it stands in the list ("*" for the fallback).

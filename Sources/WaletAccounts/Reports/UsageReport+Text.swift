@@ -22,8 +22,8 @@ extension UsageReport {
             ] + (showsUnsettled ? ["\(row.unsettled)"] : [])
         }
         var lines = [header] + rows.map { cells($0, named($0)) }
-        if !groupings.isEmpty {
-            lines.append(cells(total, ["total"] + Array(repeating: "", count: numbers - 1)))
+        if !groupings.isEmpty || rows.isEmpty {
+            lines.append(cells(total, Array((["total"] + Array(repeating: "", count: numbers)).prefix(numbers))))
         }
         var text = TextTable.text(lines, rightFrom: numbers)
         if !comparison.isEmpty { text += "\n\n" + comparisonTable() }

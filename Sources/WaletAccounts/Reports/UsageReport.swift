@@ -73,7 +73,8 @@ extension Accounts {
             let names =
                 isByKey
                 ? try Dictionary(KeyTable.all(connection).map { ($0.id, $0.name) }, uniquingKeysWith: { $1 }) : [:]
-            var rows: [[String]: UsageReport.Row] = [:]
+            // Two names that Swift takes for the same, since only their accents are composed otherwise, are two.
+            var rows: [[[UInt8]]: UsageReport.Row] = [:]
             for row in found {
                 let first = columns.count
                 guard try row.integer(first) > 0 else { continue }
@@ -92,7 +93,8 @@ extension Accounts {
                     keyName: query.groupings.firstIndex(of: .key).map { names[group[$0]] ?? "" },
                     requests: try sum(0), unsettled: try sum(1), tokens: tokens,
                     cost: Money(nanodollars: try row.integer(first + 7)), elsewhere: [])
-                if rows[group] == nil { rows[group] = part } else { try rows[group]?.add(part) }
+                let place = group.map { Array($0.utf8) }
+                if rows[place] == nil { rows[place] = part } else { try rows[place]?.add(part) }
             }
             let priced = try rows.values.map { row in
                 var row = row
@@ -102,7 +104,11 @@ extension Accounts {
                 return row
             }
             return try UsageReport(
-                query, rows: priced.sorted { $0.group.lexicographicallyPrecedes($1.group) { $0.utf8.lexicographicallyPrecedes($1.utf8) } })
+                query,
+                rows: priced.sorted { left, right in
+                    // By bytes, the same on every store and in every locale.
+                    left.group.lexicographicallyPrecedes(right.group) { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+                })
         }
     }
 }

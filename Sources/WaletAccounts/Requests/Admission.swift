@@ -60,7 +60,7 @@ package struct KeyState {
         if key.limits.isRateLimited {
             let second = Self.second(now)
             let (requests, tokens) = window[second] ?? (0, 0)
-            window[second] = (requests + 1, Self.saturatingSum(tokens, demand.tokens))
+            window[second] = (Self.saturatingSum(requests, 1), Self.saturatingSum(tokens, demand.tokens))
         }
     }
 
@@ -125,7 +125,8 @@ package struct KeyState {
             """)
     }
 
-    private static func saturatingSum(_ left: Int64, _ right: Int64) -> Int64 {
+    /// What a database holds that somebody edited must not trap.
+    static func saturatingSum(_ left: Int64, _ right: Int64) -> Int64 {
         let (sum, overflow) = left.addingReportingOverflow(right)
         return overflow ? .max : sum
     }

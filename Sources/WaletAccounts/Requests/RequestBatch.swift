@@ -133,16 +133,19 @@ private struct Work {
         newEntries.append(entry)
         spend.add(
             key: reservation.keyID, day: stored.day, spent: cost.nanodollars,
-            reserved: -reservation.worstCase.nanodollars)
-        let tokens = Int64(operation.counts.prompt + operation.counts.output) - stored.tokens
+            reserved: 0 &- reservation.worstCase.nanodollars)
+        let tokens = Int64(operation.counts.prompt + operation.counts.output) &- stored.tokens
         let second = KeyState.second(stored.startedAt)
         if key?.limits.isRateLimited == true { rates.correct(key: reservation.keyID, second: second, tokens: tokens) }
         if var state = states[reservation.keyID] {
             state.running -= 1
-            if state.committed[stored.day] != nil {
-                state.committed[stored.day, default: 0] += cost.nanodollars - reservation.worstCase.nanodollars
+            if let committed = state.committed[stored.day] {
+                let change = cost.nanodollars &- reservation.worstCase.nanodollars
+                state.committed[stored.day] = KeyState.saturatingSum(committed, change)
             }
-            if let use = state.window[second] { state.window[second] = (use.requests, use.tokens + tokens) }
+            if let use = state.window[second] {
+                state.window[second] = (use.requests, KeyState.saturatingSum(use.tokens, tokens))
+            }
             states[reservation.keyID] = state
         }
         return entry.charge

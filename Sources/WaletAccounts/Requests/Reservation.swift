@@ -31,12 +31,18 @@ public struct Standing: Sendable, Hashable {
         public let remaining: Int
         /// Whole seconds until all of it is free again.
         public let resetAfter: Int
+
+        package init(limit: Int, remaining: Int, resetAfter: Int) {
+            self.limit = limit
+            self.remaining = remaining
+            self.resetAfter = resetAfter
+        }
     }
 
     public let requests: Rate?
     public let tokens: Rate?
 
-    static let unlimited = Standing(requests: nil, tokens: nil)
+    package static let unlimited = Standing(requests: nil, tokens: nil)
 }
 
 /// How a request ended.
@@ -67,7 +73,7 @@ public enum Outcome: Sendable, Hashable {
         if case .failed(let error) = self { error } else { nil }
     }
 
-    init?(name: String, detail: String?) {
+    package init?(name: String, detail: String?) {
         switch name {
         case "completed": self = .completed
         case "cancelled": self = .cancelled

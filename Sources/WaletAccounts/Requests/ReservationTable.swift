@@ -11,7 +11,9 @@ struct StoredReservation: Sendable {
     let nonce: Int64
 
     /// What it holds of the tokens per minute.
-    var tokens: Int64 { Int64(reservation.promptTokens + reservation.maximumOutputTokens) }
+    var tokens: Int64 {
+        KeyState.saturatingSum(Int64(reservation.promptTokens), Int64(reservation.maximumOutputTokens))
+    }
 }
 
 extension StoredReservation {

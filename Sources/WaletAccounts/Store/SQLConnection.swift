@@ -80,8 +80,14 @@ package enum SQLDialect: Sendable {
     }
 
     func list(_ values: some Sequence<String>) -> SQLValue {
+        // Scalar by scalar: with an accent upon it, a quotation mark would be another character, and not escaped.
         func quoted(_ text: String) -> String {
-            "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+            var result = "\""
+            for scalar in text.unicodeScalars {
+                if scalar == "\\" || scalar == "\"" { result.unicodeScalars.append("\\") }
+                result.unicodeScalars.append(scalar)
+            }
+            return result + "\""
         }
         let items = values.map(quoted).joined(separator: ",")
         return switch self {

@@ -3,11 +3,14 @@
 import Foundation
 import GRDB
 
-/// One writer and several readers on one file, which other processes may use at the same time.
+/// A connection for each lane to one file, which other processes may use at the same time: one that writes, two that read
+/// while it does.
 final class SQLiteStore: Store {
     let dialect = SQLDialect.sqlite
     let name: String
-    private let pool: DatabasePool
+    private let writer: DatabaseQueue
+    private let lookups: DatabaseQueue
+    private let reports: DatabaseQueue
 
     /// How long a writer waits for another process's.
     static let lockTimeout = 5.0
@@ -23,17 +26,43 @@ final class SQLiteStore: Store {
         configuration.label = "walet.accounts"
         configuration.busyMode = .timeout(Self.lockTimeout)
         configuration.foreignKeysEnabled = false
-        configuration.maximumReaderCount = 4
         configuration.prepareDatabase { database in
             // A trigger or view that somebody planted in the file may not call functions with side effects.
             try database.execute(sql: "PRAGMA trusted_schema = OFF")
         }
-        pool = try Self.translating { try DatabasePool(path: path, configuration: configuration) }
-        // FULL: a commit is on the disk when it returns. NORMAL: it is with the operating system, which keeps it when
-        // this process dies, but not when the power fails. GRDB sets NORMAL at opening, hence only now.
-        try Self.translating {
-            try pool.writeWithoutTransaction { database in
+        // Not opened as read-only: who reads first after a crash must be able to put the log in order.
+        var readerConfiguration = configuration
+        readerConfiguration.prepareDatabase { database in try database.execute(sql: "PRAGMA query_only = ON") }
+        (writer, lookups, reports) = try Self.translating {
+            let writer = try DatabaseQueue(path: path, configuration: configuration)
+            try writer.writeWithoutTransaction { database in
+                try Self.turnToWriteAheadLog(database)
+                // FULL: a commit is on the disk when it returns. NORMAL: it is with the operating system, which keeps it
+                // when this process dies, but not when the power fails.
                 try database.execute(sql: "PRAGMA synchronous = \(durability == .full ? "FULL" : "NORMAL")")
+            }
+            return (
+                writer, try DatabaseQueue(path: path, configuration: readerConfiguration),
+                try DatabaseQueue(path: path, configuration: readerConfiguration)
+            )
+        }
+    }
+
+    /// Readers and a writer at the same time. The file remembers it, so that this changes only a new one.
+    private static func turnToWriteAheadLog(_ database: Database) throws {
+        let end = ContinuousClock.now + .seconds(lockTimeout)
+        while true {
+            do {
+                let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode")
+                if mode == "wal" { return }
+                let changed = try String.fetchOne(database, sql: "PRAGMA journal_mode = WAL")
+                guard changed == "wal" else {
+                    throw StoreError(.cannotOpen, "its file system has no write-ahead log (journal mode \(changed ?? "?"))")
+                }
+                return
+            } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY && ContinuousClock.now < end {
+                // SQLite does not wait here by itself while others open the same new file.
+                usleep(10_000)
             }
         }
     }
@@ -53,28 +82,32 @@ final class SQLiteStore: Store {
     }
 
     func transaction<Value>(_ lane: Lane, _ body: (any SQLConnection) throws -> Value) throws -> Value {
-        try Self.translating {
+        let (queue, kind): (DatabaseQueue, Database.TransactionKind) =
             switch lane {
-            case .write:
-                try pool.writeWithoutTransaction { database in
-                    try database.beginTransaction(.immediate)
-                    do {
-                        let value = try body(SQLiteConnection(database: database))
-                        try database.commit()
-                        return value
-                    } catch {
-                        // Fails where SQLite has rolled back by itself, which it does when the disk is full.
-                        try? database.rollback()
-                        throw error
-                    }
+            case .write: (writer, .immediate)
+            case .lookup: (lookups, .deferred)
+            case .report: (reports, .deferred)
+            }
+        return try Self.translating {
+            try queue.writeWithoutTransaction { database in
+                try database.beginTransaction(kind)
+                do {
+                    let value = try body(SQLiteConnection(database: database))
+                    try database.commit()
+                    return value
+                } catch {
+                    // Fails where SQLite has rolled back by itself, which it does when the disk is full.
+                    try? database.rollback()
+                    throw error
                 }
-            case .lookup, .report:
-                try pool.read { database in try body(SQLiteConnection(database: database)) }
             }
         }
     }
 
-    func close() { try? pool.close() }
+    /// The writer last: the last connection of all folds the log into the file and removes it, if it may write.
+    func close() {
+        for queue in [lookups, reports, writer] { try? queue.close() }
+    }
 
     /// Runs `body`, and says GRDB's errors in our words.
     private static func translating<Value>(_ body: () throws -> Value) throws -> Value {

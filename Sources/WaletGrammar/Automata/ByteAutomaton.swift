@@ -23,14 +23,25 @@ final class ByteAutomaton: Sendable {
     let accepting: [Bool]
     /// Whether any byte may follow.
     let continues: [Bool]
+    /// Whether a state is between two characters, where that is known.
+    let isBoundary: [Bool]
+    /// Characters that are needed at least from a state until it is accepted, where boundaries are known.
+    let needed: [Int32]
+    /// The largest of these.
+    let mostNeeded: Int32
+    /// Bytes on any transition.
+    private let usedBytes: ByteSet
 
     var stateCount: Int { accepting.count }
-    var approximateBytes: Int { table.count * 4 + accepting.count * 2 + 512 }
+    var approximateBytes: Int { table.count * 4 + accepting.count * 2 + needed.count * 5 + 512 }
 
     /// Keeps what can be reached and can accept; nil where that is nothing.
-    /// - Parameter rows: a state's transitions, whose ranges do not overlap.
+    /// - Parameters:
+    ///   - rows: a state's transitions, whose ranges do not overlap.
+    ///   - boundaries: how many of the states, from the first on, are between two characters; nil where bytes are not
+    ///     counted as characters.
     init?(
-        rows: [[Transition]], accepting: [Bool], path: String, budget: inout CompileBudget
+        rows: [[Transition]], accepting: [Bool], boundaries: Int? = nil, path: String, budget: inout CompileBudget
     ) throws(GrammarError) {
         guard let order = Self.usefulStates(rows, accepting) else { return nil }
         var number = [Int32](repeating: -1, count: rows.count)
@@ -55,6 +66,7 @@ final class ByteAutomaton: Sendable {
         try budget.allocate(cells: order.count * count, at: path)
         try budget.spend(order.count * count / 8, at: path)
 
+        var used = ByteSet()
         var table = [Int32](repeating: -1, count: order.count * count)
         var continues = [Bool](repeating: false, count: order.count)
         for (index, state) in order.enumerated() {
@@ -62,6 +74,7 @@ final class ByteAutomaton: Sendable {
                 let target = number[Int(transition.target)]
                 guard target >= 0 else { continue }
                 continues[index] = true
+                used.insert(transition.low...transition.high)
                 for column in classes[Int(transition.low)]...classes[Int(transition.high)] {
                     table[index * count + Int(column)] = target
                 }
@@ -72,7 +85,43 @@ final class ByteAutomaton: Sendable {
         self.classes = classes
         self.table = table
         self.continues = continues
-        self.accepting = order.map { accepting[Int($0)] }
+        let isAccepting = order.map { accepting[Int($0)] }
+        self.accepting = isAccepting
+        usedBytes = used
+        if let boundaries {
+            let isBoundary = order.map { Int($0) < boundaries }
+            let needed = Self.needed(table, count, isAccepting, isBoundary)
+            self.isBoundary = isBoundary
+            self.needed = needed
+            mostNeeded = needed.max() ?? 0
+        } else {
+            isBoundary = []
+            needed = []
+            mostNeeded = 0
+        }
+    }
+
+    /// Distances to acceptance, counted in characters: a breadth-first search in which bytes within characters are free.
+    private static func needed(
+        _ table: [Int32], _ classCount: Int, _ accepting: [Bool], _ isBoundary: [Bool]
+    ) -> [Int32] {
+        let sources = ReverseEdges(table, classCount: classCount)
+        var result = [Int32](repeating: -1, count: accepting.count)
+        var level = accepting.indices.filter { accepting[$0] }.map { Int32($0) }
+        var distance: Int32 = 0
+        while !level.isEmpty {
+            var next: [Int32] = []
+            while let state = level.popLast() {
+                guard result[Int(state)] < 0 else { continue }
+                result[Int(state)] = distance
+                for source in sources[Int(state)] where result[Int(source)] < 0 {
+                    if isBoundary[Int(state)] { next.append(source) } else { level.append(source) }
+                }
+            }
+            level = next
+            distance += 1
+        }
+        return result
     }
 
     /// States that can be reached and can accept, the start first; nil where the start cannot.
@@ -115,7 +164,7 @@ final class ByteAutomaton: Sendable {
         var states = [start]
         var rows: [[Transition]] = []
         while rows.count < states.count {
-            try budget.spend(alphabet.count, at: path)
+            try budget.spend(alphabet.count * 4, at: path)
             let state = states[rows.count]
             var row: [Transition] = []
             for byte in alphabet {
@@ -153,16 +202,13 @@ final class ByteAutomaton: Sendable {
 
     /// Whether every state can accept by some of these bytes alone.
     func isUsable(with bytes: ByteSet) -> Bool {
-        var usable = accepting
+        if usedBytes.isSubset(of: bytes) { return true }
         var columns = [Bool](repeating: false, count: classCount)
         for byte in UInt8.min...UInt8.max where bytes.contains(byte) { columns[Int(classes[Int(byte)])] = true }
-        var sources = [[Int32]](repeating: [], count: stateCount)
-        for state in 0..<stateCount {
-            for column in 0..<classCount where columns[column] {
-                let target = table[state * classCount + column]
-                if target >= 0 { sources[Int(target)].append(Int32(state)) }
-            }
-        }
+        var rest = table
+        for index in rest.indices where !columns[index % classCount] { rest[index] = -1 }
+        let sources = ReverseEdges(rest, classCount: classCount)
+        var usable = accepting
         var stack = accepting.indices.filter { accepting[$0] }.map { Int32($0) }
         while let state = stack.popLast() {
             for source in sources[Int(state)] where !usable[Int(source)] {
@@ -172,4 +218,26 @@ final class ByteAutomaton: Sendable {
         }
         return usable.allSatisfy { $0 }
     }
+}
+
+/// Where the transitions of a table come from, by where they lead.
+struct ReverseEdges {
+    private var position: [Int32]
+    private var sources: [Int32]
+
+    /// - Parameter table: `[states, classes]`, -1 where there is no transition.
+    init(_ table: [Int32], classCount: Int) {
+        let count = classCount == 0 ? 0 : table.count / classCount
+        position = [Int32](repeating: 0, count: count + 1)
+        for target in table where target >= 0 { position[Int(target) + 1] += 1 }
+        for state in 0..<count { position[state + 1] += position[state] }
+        sources = [Int32](repeating: 0, count: Int(position[count]))
+        var filled = position
+        for (index, target) in table.enumerated() where target >= 0 {
+            sources[Int(filled[Int(target)])] = Int32(index / classCount)
+            filled[Int(target)] += 1
+        }
+    }
+
+    subscript(state: Int) -> ArraySlice<Int32> { sources[Int(position[state])..<Int(position[state + 1])] }
 }

@@ -21,6 +21,8 @@ struct ByteSet: Sendable, Hashable {
 
     mutating func formUnion(_ other: ByteSet) { words |= other.words }
 
+    func isSubset(of other: ByteSet) -> Bool { words & ~other.words == SIMD4() }
+
     var isEmpty: Bool { words == SIMD4() }
 
     var count: Int { (0..<4).reduce(0) { $0 + words[$1].nonzeroBitCount } }

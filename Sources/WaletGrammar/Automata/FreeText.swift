@@ -1,9 +1,27 @@
 // Text that is anything but some marks.
 
+import Synchronization
+
 /// Automata over all byte strings in which none of some marks occurs (Aho and Corasick 1975).
 enum FreeText {
+    /// Those of the marks that were used: all grammars of a model have the same few, and share the masks with them.
+    private static let known = Mutex<[[[UInt8]]: ByteAutomaton]>([:])
+    private static let knownLimit = 64
+
     static func automaton(
         without marks: [[UInt8]], path: String, budget: inout CompileBudget
+    ) throws(GrammarError) -> ByteAutomaton? {
+        if let automaton = known.withLock({ $0[marks] }) { return automaton }
+        let automaton = try make(marks, path: path, budget: &budget)
+        known.withLock { known in
+            if known.count >= knownLimit { known.removeAll() }
+            known[marks] = automaton
+        }
+        return automaton
+    }
+
+    private static func make(
+        _ marks: [[UInt8]], path: String, budget: inout CompileBudget
     ) throws(GrammarError) -> ByteAutomaton? {
         // A trie of the marks: a state is the longest end of the text that begins a mark.
         var children: [[UInt8: Int32]] = [[:]]

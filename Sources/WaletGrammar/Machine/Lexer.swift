@@ -4,6 +4,8 @@
 struct Lexer: Sendable {
     enum Kind: Sendable {
         case table(ByteAutomaton)
+        /// The same for an automaton of strings, of a number of characters at most.
+        case bounded(ByteAutomaton, maximum: Int32)
         /// The rest of a JSON string, its closing quote included, of a number of characters.
         case string(minimum: Int32, maximum: Int32)
         /// The rest of an object's key, its closing quote included. It differs from these spellings, each with its
@@ -28,7 +30,7 @@ struct Lexer: Sendable {
     var firstBytes: ByteSet {
         var bytes = ByteSet()
         switch kind {
-        case .table(let automaton): return automaton.nextBytes(0)
+        case .table(let automaton), .bounded(let automaton, _): return automaton.nextBytes(0)
         case .string, .key:
             for byte in UInt8.min...UInt8.max where StringBody.free[Int(byte)] >= 0 { bytes.insert(byte) }
         case .counter: bytes.insert(UInt8(ascii: "0")...UInt8(ascii: "9"))
@@ -49,7 +51,7 @@ enum LexerKey: Hashable {
     case key(excluded: [[UInt8]])
     case counter(start: Int)
     case number(NumberConstraint)
-    case pattern([String], [StringFormat], minimum: Int, maximum: Int?)
+    case pattern([String], [StringFormat], minimum: Int, maximum: Int32)
     case text(without: [[UInt8]])
     case lineBreak
     case lineBreaks

@@ -88,10 +88,14 @@ extension Machine {
         switch lexer.kind {
         case .counter: walkLexer(0, reading, words)
         case .table(let automaton):
-            let key = MaskCache.Key(owner: automaton.id, state: Int64(reading.state))
+            let key = MaskCache.Key(owner: automaton.id, state: Int64(reading.state), exits: lexer.exits)
             useCached(key, reading, words)
+        // What a count forbids depends on no more than what a token can add to it.
+        case .bounded(let automaton, let maximum):
+            let room = min(maximum - reading.detail, Int32(vocabulary.longest) + automaton.mostNeeded)
+            useCached(
+                MaskCache.Key(owner: automaton.id, state: Int64(reading.state), detail: Int64(room) + 1), reading, words)
         case .string(let minimum, let maximum):
-            // What the count forbids depends on no more than a token's length.
             let longest = Int32(vocabulary.longest)
             let needed = min(max(0, minimum - reading.detail), longest + 1)
             let room = maximum == Lexer.unlimited ? longest : min(maximum - reading.detail, longest)
@@ -137,48 +141,20 @@ extension Machine {
         _ reading: Reading, _ words: UnsafeMutableBufferPointer<UInt64>, _ exits: inout [Int32]
     ) {
         let lexer = lexers[Int(edges[Int(~reading.place)].payload)]
-        let trie = vocabulary
-        let last = Int32(trie.byte.count)
-        var states = [Int64](repeating: 0, count: trie.longest + 2)
-        var node: Int32 = 1
         switch lexer.kind {
         case .counter: break
         case .table(let automaton):
-            states[0] = Int64(reading.state)
-            while node < last {
-                let depth = Int(trie.depth[Int(node)])
-                let state = automaton.next(Int32(truncatingIfNeeded: states[depth - 1]), trie.byte[Int(node)])
-                guard state >= 0 else {
-                    node = trie.end[Int(node)]
-                    continue
-                }
-                setTokens(node, words)
-                if automaton.accepting[Int(state)], hasChildren(node), lexer.exits.map({ hasChild(node, $0) }) ?? true {
-                    exits.append(node)
-                }
-                states[depth] = Int64(state)
-                node = automaton.continues[Int(state)] ? node + 1 : trie.end[Int(node)]
-            }
+            walkAll(TableWalk(automaton: automaton), reading, lexer.exits, words, &exits)
+        case .bounded(let automaton, let maximum):
+            walkAll(BoundedWalk(automaton: automaton, maximum: maximum), reading, nil, words, &exits)
         case .string(let minimum, let maximum):
-            states[0] = Self.pack(reading.state, reading.detail)
-            while node < last {
-                let depth = Int(trie.depth[Int(node)])
-                let (state, count) = Self.unpack(states[depth - 1])
-                guard let next = Self.stepString(state, count, trie.byte[Int(node)], minimum, maximum) else {
-                    node = trie.end[Int(node)]
-                    continue
-                }
-                setTokens(node, words)
-                if next.0 == StringBody.closed {
-                    if hasChildren(node) { exits.append(node) }
-                    node = trie.end[Int(node)]
-                } else {
-                    states[depth] = Self.pack(next.0, next.1)
-                    node += 1
-                }
-            }
+            walkAll(StringWalk(minimum: minimum, maximum: maximum), reading, nil, words, &exits)
         case .key:
+            let trie = vocabulary
+            let last = Int32(trie.byte.count)
+            var states = [Int64](repeating: 0, count: trie.longest + 2)
             states[0] = Int64(reading.state)
+            var node: Int32 = 1
             while node < last {
                 let depth = Int(trie.depth[Int(node)])
                 let next = StringBody.canonical[Int(states[depth - 1]) * 256 + Int(trie.byte[Int(node)])]
@@ -196,10 +172,30 @@ extension Machine {
         }
     }
 
-    private static func pack(_ state: Int32, _ count: Int32) -> Int64 { Int64(state) << 32 | Int64(count) }
-
-    private static func unpack(_ value: Int64) -> (Int32, Int32) {
-        (Int32(truncatingIfNeeded: value >> 32), Int32(truncatingIfNeeded: value))
+    @inline(__always)
+    private func walkAll(
+        _ walk: some LexerWalk, _ reading: Reading, _ following: ByteSet?,
+        _ words: UnsafeMutableBufferPointer<UInt64>, _ exits: inout [Int32]
+    ) {
+        let trie = vocabulary
+        let last = Int32(trie.byte.count)
+        var states = [Int64](repeating: 0, count: trie.longest + 2)
+        states[0] = LexerState.pack(reading.state, reading.detail)
+        var node: Int32 = 1
+        while node < last {
+            let depth = Int(trie.depth[Int(node)])
+            let state = walk.next(states[depth - 1], trie.byte[Int(node)])
+            guard state >= 0 else {
+                node = trie.end[Int(node)]
+                continue
+            }
+            setTokens(node, words)
+            if walk.matches(state), hasChildren(node), following.map({ hasChild(node, $0) }) ?? true {
+                exits.append(node)
+            }
+            states[depth] = state
+            node = walk.goesOn(state) ? node + 1 : trie.end[Int(node)]
+        }
     }
 
     private func hasChild(_ node: Int32, _ bytes: ByteSet) -> Bool {
@@ -221,48 +217,33 @@ extension Machine {
         case .counter(let start):
             walkDigits(node, reading, Lexer.digits(start: start, count: reading.register), words)
         case .key(let excluded): walkKey(node, reading, excluded, words)
-        case .table, .string: walkTable(node, reading, lexer.kind, words)
+        case .table(let automaton): walkTable(node, reading, TableWalk(automaton: automaton), words)
+        case .bounded(let automaton, let maximum):
+            walkTable(node, reading, BoundedWalk(automaton: automaton, maximum: maximum), words)
+        case .string(let minimum, let maximum):
+            walkTable(node, reading, StringWalk(minimum: minimum, maximum: maximum), words)
         }
     }
 
     private mutating func walkTable(
-        _ start: Int32, _ reading: Reading, _ kind: Lexer.Kind, _ words: UnsafeMutableBufferPointer<UInt64>
+        _ start: Int32, _ reading: Reading, _ walk: some LexerWalk, _ words: UnsafeMutableBufferPointer<UInt64>
     ) {
         let base = beginStates()
         defer { endStates() }
         let above = Int(vocabulary.depth[Int(start)])
-        lexerStates[base] = Self.pack(reading.state, reading.detail)
+        lexerStates[base] = LexerState.pack(reading.state, reading.detail)
         let last = vocabulary.end[Int(start)]
         var after: [Reading]?
         var node = start + 1
         while node < last {
             let level = base + Int(vocabulary.depth[Int(node)]) - above
-            let (state, count) = Self.unpack(lexerStates[level - 1])
-            let byte = vocabulary.byte[Int(node)]
-            var next: (Int32, Int32)
-            let matches: Bool
-            let goesOn: Bool
-            switch kind {
-            case .table(let automaton):
-                next = (automaton.next(state, byte), 0)
-                guard next.0 >= 0 else {
-                    node = vocabulary.end[Int(node)]
-                    continue
-                }
-                matches = automaton.accepting[Int(next.0)]
-                goesOn = automaton.continues[Int(next.0)]
-            case .string(let minimum, let maximum):
-                guard let found = Self.stepString(state, count, byte, minimum, maximum) else {
-                    node = vocabulary.end[Int(node)]
-                    continue
-                }
-                next = found
-                matches = next.0 == StringBody.closed
-                goesOn = !matches
-            case .key, .counter: return
+            let next = walk.next(lexerStates[level - 1], vocabulary.byte[Int(node)])
+            guard next >= 0 else {
+                node = vocabulary.end[Int(node)]
+                continue
             }
             setTokens(node, words)
-            if matches, hasChildren(node) {
+            if walk.matches(next), hasChildren(node) {
                 let following: [Reading]
                 if let after {
                     following = after
@@ -274,8 +255,8 @@ extension Machine {
                 }
                 descend(node, following, words)
             }
-            lexerStates[level] = Self.pack(next.0, next.1)
-            node = goesOn ? node + 1 : vocabulary.end[Int(node)]
+            lexerStates[level] = next
+            node = walk.goesOn(next) ? node + 1 : vocabulary.end[Int(node)]
         }
     }
 

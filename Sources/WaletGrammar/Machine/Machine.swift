@@ -114,13 +114,21 @@ struct Machine: Sendable {
         var result = Frontier(isComplete: frontier.isComplete)
         var costly = 0
         for reading in frontier.readings where result.readings.count < Self.allReadings {
-            if reading.place < 0, case .table = lexers[Int(edges[Int(~reading.place)].payload)].kind {
+            if isPattern(reading) {
                 costly += 1
                 guard costly <= Self.costlyReadings else { continue }
             }
             result.readings.append(reading)
         }
         return result
+    }
+
+    private func isPattern(_ reading: Reading) -> Bool {
+        guard reading.place < 0 else { return false }
+        switch lexers[Int(edges[Int(~reading.place)].payload)].kind {
+        case .table, .bounded: return true
+        case .string, .key, .counter: return false
+        }
     }
 
     /// Readings after a token, and those of them inside of patterns, at most.
@@ -172,15 +180,16 @@ struct Machine: Sendable {
         let goesOn: Bool
         switch lexers[Int(edge.payload)].kind {
         case .table(let automaton):
-            reading.state = automaton.next(reading.state, byte)
-            guard reading.state >= 0 else { return }
-            matches = automaton.accepting[Int(reading.state)]
-            goesOn = automaton.continues[Int(reading.state)]
+            guard let ends = Self.advance(TableWalk(automaton: automaton), &reading, byte) else { return }
+            (matches, goesOn) = ends
+        case .bounded(let automaton, let maximum):
+            let walk = BoundedWalk(automaton: automaton, maximum: maximum)
+            guard let ends = Self.advance(walk, &reading, byte) else { return }
+            (matches, goesOn) = ends
         case .string(let minimum, let maximum):
-            guard let next = Self.stepString(reading.state, reading.detail, byte, minimum, maximum) else { return }
-            (reading.state, reading.detail) = next
-            matches = reading.state == StringBody.closed
-            goesOn = !matches
+            let walk = StringWalk(minimum: minimum, maximum: maximum)
+            guard let ends = Self.advance(walk, &reading, byte) else { return }
+            (matches, goesOn) = ends
         case .key(let excluded):
             let next = Int32(StringBody.canonical[Int(reading.state) * 256 + Int(byte)])
             guard next >= 0 else { return }
@@ -204,18 +213,14 @@ struct Machine: Sendable {
         if matches { seeds.append(Seed(state: edge.target, node: reading.node, register: register)) }
     }
 
-    /// A JSON string's next state, and its characters so far as far as they matter.
     @inline(__always)
-    static func stepString(
-        _ state: Int32, _ count: Int32, _ byte: UInt8, _ minimum: Int32, _ maximum: Int32
-    ) -> (Int32, Int32)? {
-        let next = Int32(StringBody.free[Int(state) * 256 + Int(byte)])
+    private static func advance(
+        _ walk: some LexerWalk, _ reading: inout Reading, _ byte: UInt8
+    ) -> (matches: Bool, goesOn: Bool)? {
+        let next = walk.next(LexerState.pack(reading.state, reading.detail), byte)
         guard next >= 0 else { return nil }
-        if state == StringBody.boundary {
-            guard next == StringBody.closed ? count >= minimum : count < maximum else { return nil }
-        }
-        guard next == StringBody.boundary else { return (next, count) }
-        return (next, maximum == Lexer.unlimited ? min(count + 1, minimum) : count + 1)
+        (reading.state, reading.detail) = (LexerState.state(next), LexerState.count(next))
+        return (walk.matches(next), walk.goesOn(next))
     }
 
     /// The register of an object that has one key more. Lists of keys are kept as negative numbers, so that they are
@@ -354,6 +359,13 @@ struct Machine: Sendable {
         return result
     }
 
+    private static func nextBytes(_ walk: some LexerWalk, _ reading: Reading) -> ByteSet {
+        var bytes = ByteSet()
+        let state = LexerState.pack(reading.state, reading.detail)
+        for byte in UInt8.min...UInt8.max where walk.next(state, byte) >= 0 { bytes.insert(byte) }
+        return bytes
+    }
+
     /// Bytes that may come next.
     func nextBytes(_ readings: [Reading]) -> ByteSet {
         var bytes = ByteSet()
@@ -367,11 +379,10 @@ struct Machine: Sendable {
             }
             switch lexers[Int(edges[Int(~reading.place)].payload)].kind {
             case .table(let automaton): bytes.formUnion(automaton.nextBytes(reading.state))
+            case .bounded(let automaton, let maximum):
+                bytes.formUnion(Self.nextBytes(BoundedWalk(automaton: automaton, maximum: maximum), reading))
             case .string(let minimum, let maximum):
-                for byte in UInt8.min...UInt8.max
-                where Self.stepString(reading.state, reading.detail, byte, minimum, maximum) != nil {
-                    bytes.insert(byte)
-                }
+                bytes.formUnion(Self.nextBytes(StringWalk(minimum: minimum, maximum: maximum), reading))
             case .key(let excluded):
                 for byte in UInt8.min...UInt8.max {
                     let next = StringBody.canonical[Int(reading.state) * 256 + Int(byte)]

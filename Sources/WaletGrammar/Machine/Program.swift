@@ -79,7 +79,7 @@ final class Program: Sendable {
         var bytes = edges.count * MemoryLayout<Edge>.stride + stateCount * 14 + rules.count * 64
         for lexer in lexers {
             switch lexer.kind {
-            case .table(let automaton): bytes += automaton.approximateBytes
+            case .table(let automaton), .bounded(let automaton, _): bytes += automaton.approximateBytes
             case .key(let excluded): bytes += excluded.reduce(0) { $0 + $1.count + 32 }
             case .string, .counter: bytes += 32
             }

@@ -51,8 +51,18 @@ private struct NumberState: Hashable {
     /// How the digits compare with as many of the nearer and the farther bound: -1, 0, 1.
     var near: Int8 = 0
     var far: Int8 = 0
-    /// The digits so far, without the point, modulo the divisor.
+    /// The digits so far, without the point, modulo the divisor: as far as digits that follow depend on it.
     var remainder: Int32 = 0
+    /// Whether the divisor divides them.
+    var isMultiple = true
+
+    func hash(into hasher: inout Hasher) {
+        // All of it in one number: states are hashed a million times.
+        var value = UInt64(UInt32(bitPattern: remainder)) << 32 | UInt64(phase.rawValue) << 24
+        value |= UInt64(wholeCount) << 16 | UInt64(fractionCount) << 8
+        value |= UInt64(near + 1) << 4 | UInt64(far + 1) << 2 | (isNegative ? 2 : 0) | (isMultiple ? 1 : 0)
+        hasher.combine(value)
+    }
 }
 
 extension NumberConstraint {
@@ -128,7 +138,7 @@ extension NumberConstraint {
         var first: UInt8 = 0
     }
 
-    /// Any number whose digits keep it within a double: 18 before the point, 24 after it, exponents below 200.
+    /// Any number whose digits keep it within a double: 19 before the point, 24 after it, exponents below 200.
     private static func anyNumber(path: String, budget: inout CompileBudget) throws(GrammarError) -> ByteAutomaton? {
         try ByteAutomaton.exploring(
             from: Plain(), alphabet: Array("+-.0123456789Ee".utf8), path: path, budget: &budget,
@@ -140,7 +150,7 @@ extension NumberConstraint {
                 case (.start, 0x30), (.sign, 0x30): return Plain(phase: .zero)
                 case (.start, _), (.sign, _): return isDigit ? Plain(phase: .whole, count: 1) : nil
                 case (.whole, _) where isDigit:
-                    return state.count < 18 ? Plain(phase: .whole, count: state.count + 1) : nil
+                    return state.count < 19 ? Plain(phase: .whole, count: state.count + 1) : nil
                 case (.zero, UInt8(ascii: ".")), (.whole, UInt8(ascii: ".")): return Plain(phase: .point)
                 case (.point, _): return isDigit ? Plain(phase: .fraction, count: 1) : nil
                 case (.fraction, _) where isDigit:
@@ -174,12 +184,17 @@ private struct NumberWalk {
     private let places: Int
     private let divisor: Int32
     private let divisorPlaces: Int
+    /// Remainders that differ by this are the same once another digit has come.
+    private let period: Int32
 
     init(_ constraint: NumberConstraint, digits: Int, places: Int, divisor: Int32, divisorPlaces: Int) {
         self.digits = digits
         self.places = places
         self.divisor = divisor
         self.divisorPlaces = divisorPlaces
+        let tens: Int32 = (divisor % 2 == 0 ? 2 : 1) * (divisor % 5 == 0 ? 5 : 1)
+        // Within a fraction, the places that are left matter too.
+        period = divisorPlaces == 0 ? divisor / tens : divisor
         let (lower, upper) = (constraint.lower, constraint.upper)
         if upper.map({ !$0.value.isNegative }) ?? true {
             var side = Side(near: .init(value: .zero, isInclusive: true), far: upper)
@@ -248,7 +263,9 @@ private struct NumberWalk {
                 compareWhole(digit, at: index, with: far.value, &state.far)
             }
         }
-        state.remainder = Int32((Int(state.remainder) * 10 + Int(digit)) % Int(divisor))
+        let remainder = Int32((Int(state.remainder) * 10 + Int(digit)) % Int(divisor))
+        state.isMultiple = remainder == 0
+        state.remainder = remainder % period
         return state
     }
 
@@ -289,6 +306,7 @@ private struct NumberWalk {
             let order = order(state.far, far.value)
             guard order < 0 || (order == 0 && far.isInclusive) else { return false }
         }
+        guard divisorPlaces > 0 else { return state.isMultiple }
         var scaled = Int(state.remainder)
         for _ in Int(state.fractionCount)..<max(divisorPlaces, Int(state.fractionCount)) {
             scaled = scaled * 10 % Int(divisor)

@@ -179,6 +179,7 @@ private struct SpellingWriter {
     func finish(budget: inout CompileBudget) throws(GrammarError) -> ByteAutomaton? {
         var accepting = [Bool](repeating: false, count: rows.count)
         accepting[Int(closed)] = true
-        return try ByteAutomaton(rows: rows, accepting: accepting, path: path, budget: &budget)
+        return try ByteAutomaton(
+            rows: rows, accepting: accepting, boundaries: Int(closed), path: path, budget: &budget)
     }
 }

@@ -41,6 +41,8 @@ struct CharacterAutomaton: Sendable {
     func intersection(
         _ other: CharacterAutomaton, path: String, budget: inout CompileBudget
     ) throws(GrammarError) -> CharacterAutomaton {
+        guard !isEmpty else { return self }
+        guard !other.isEmpty else { return other }
         var intervals: [(range: ClosedRange<UInt32>, kind: Int)] = []
         var kinds: [(Int, Int)] = []
         var numbers: [Int: Int] = [:]
@@ -71,22 +73,16 @@ struct CharacterAutomaton: Sendable {
             })
     }
 
-    /// Strings of a number of characters.
-    func limited(
-        minimum: Int, maximum: Int?, path: String, budget: inout CompileBudget
-    ) throws(GrammarError) -> CharacterAutomaton {
-        guard minimum > 0 || maximum != nil, !isEmpty else { return self }
-        // No sum of a length and one character overflows.
-        let most = maximum.map { Int32(clamping: min($0, Int(Int32.max) - 1)) }
+    /// Strings of a number of characters at least.
+    func ofLength(atLeast minimum: Int, path: String, budget: inout CompileBudget) throws(GrammarError) -> CharacterAutomaton {
+        guard minimum > 0, !isEmpty else { return self }
         let least = Int32(clamping: minimum)
         return try Self.exploring(
             from: [0, 0], intervals: intervals, classCount: classCount, path: path, budget: &budget,
             accepts: { self.accepting[Int($0[0])] && $0[1] >= least },
             step: { state, kind in
                 let next = self.table[Int(state[0]) * self.classCount + kind]
-                guard next >= 0 else { return nil }
-                guard let most else { return [next, min(state[1] + 1, least)] }
-                return state[1] == most ? nil : [next, state[1] + 1]
+                return next < 0 ? nil : [next, min(state[1] + 1, least)]
             })
     }
 
@@ -100,7 +96,7 @@ struct CharacterAutomaton: Sendable {
         var table: [Int32] = []
         var next = 0
         while next < states.count {
-            try budget.spend(classCount + 4, at: path)
+            try budget.spend(classCount + 8, at: path)
             let state = states[next]
             next += 1
             for kind in 0..<classCount {
@@ -125,13 +121,7 @@ struct CharacterAutomaton: Sendable {
 
     /// Without the states from which nothing is accepted; all states are reached already.
     func trimmed() -> CharacterAutomaton {
-        var sources = [[Int32]](repeating: [], count: stateCount)
-        for state in 0..<stateCount {
-            for kind in 0..<classCount {
-                let target = table[state * classCount + kind]
-                if target >= 0 { sources[Int(target)].append(Int32(state)) }
-            }
-        }
+        let sources = ReverseEdges(table, classCount: classCount)
         var isUseful = accepting
         var stack = accepting.indices.filter { accepting[$0] }.map { Int32($0) }
         while let state = stack.popLast() {

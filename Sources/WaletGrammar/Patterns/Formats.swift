@@ -20,7 +20,13 @@ enum StringFormat: String, CaseIterable, Sendable {
     private static let known = Mutex<[StringFormat: CharacterAutomaton]>([:])
     private static let knownInJSON = Mutex<[StringFormat: ByteAutomaton]>([:])
 
-    /// Strings of the format.
+    /// Whether a text is of the format.
+    func accepts(_ text: String, path: String) throws(GrammarError) -> Bool {
+        guard text.unicodeScalars.count <= longest ?? .max else { return false }
+        return try automaton(path: path).accepts(text)
+    }
+
+    /// Strings of the format, but for its ``longest``.
     func automaton(path: String) throws(GrammarError) -> CharacterAutomaton {
         if let automaton = Self.known.withLock({ $0[self] }) { return automaton }
         var budget = CompileBudget(GrammarLimits())
@@ -29,14 +35,11 @@ enum StringFormat: String, CaseIterable, Sendable {
             let shortName = try RegexAutomaton.automaton("^[^@]{1,64}@", path: path, budget: &budget)
             automaton = try automaton.intersection(shortName, path: path, budget: &budget)
         }
-        if let longest {
-            automaton = try automaton.limited(minimum: 0, maximum: longest, path: path, budget: &budget)
-        }
         Self.known.withLock { [automaton] in $0[self] = automaton }
         return automaton
     }
 
-    /// Strings of the format as JSON spells them, without the opening quote.
+    /// The same as JSON spells them, without the opening quote.
     func jsonAutomaton(path: String) throws(GrammarError) -> ByteAutomaton? {
         if let automaton = Self.knownInJSON.withLock({ $0[self] }) { return automaton }
         var budget = CompileBudget(GrammarLimits())
@@ -46,7 +49,7 @@ enum StringFormat: String, CaseIterable, Sendable {
     }
 
     /// Characters at most, where the standard bounds the whole.
-    private var longest: Int? {
+    var longest: Int? {
         switch self {
         case .hostname: 253
         case .email: 254

@@ -88,8 +88,8 @@ struct SchemaCompiler {
         var literals = LiteralTrie()
         for term in try terms.terms(of: ids, budget: &builder.budget) {
             let merged = try terms.merge(term)
-            if let constants = merged.constants {
-                for value in constants where try terms.accepts(value, term, budget: &builder.budget) {
+            if let constants = try terms.constants(ofTerm: term, budget: &builder.budget) {
+                for value in constants {
                     if value.arrayValue == nil, value.objectValue == nil {
                         literals.insert(value.spelling, to: to)
                     } else {
@@ -130,23 +130,24 @@ struct SchemaCompiler {
     private mutating func string(
         _ merged: MergedSchema, _ from: Int32, _ to: Int32, _ path: String, _ builder: inout ProgramBuilder
     ) throws(GrammarError) {
-        let (minimum, maximum) = (merged.minimumLength, merged.maximumLength)
-        guard minimum <= maximum ?? minimum else { return }
+        let minimum = merged.minimumLength
         let patterns = Set(merged.members.compactMap(\.pattern)).sorted()
         let formats = Set(merged.members.compactMap(\.format)).sorted { $0.rawValue < $1.rawValue }
+        let bounds = formats.compactMap(\.longest) + [merged.maximumLength ?? Int.max]
+        let maximum = bounds.min().map { Int32(clamping: $0) } ?? Lexer.unlimited
+        guard minimum <= Int(maximum) else { return }
         let lexer: Int32?
         if patterns.isEmpty, formats.isEmpty {
-            let bounds = (Int32(clamping: minimum), maximum.map { Int32(clamping: $0) } ?? Lexer.unlimited)
-            let key = LexerKey.string(minimum: bounds.0, maximum: bounds.1)
-            lexer = builder.knownLexer(key) ?? builder.addLexer(key, .string(minimum: bounds.0, maximum: bounds.1))
+            let key = LexerKey.string(minimum: Int32(clamping: minimum), maximum: maximum)
+            lexer = builder.knownLexer(key)
+                ?? builder.addLexer(key, .string(minimum: Int32(clamping: minimum), maximum: maximum))
         } else {
             let key = LexerKey.pattern(patterns, formats, minimum: minimum, maximum: maximum)
             if let known = builder.knownLexer(key) {
                 lexer = known
             } else {
-                let automaton = try automaton(
-                    patterns, formats, minimum: minimum, maximum: maximum, at: path, &builder.budget)
-                lexer = builder.addLexer(key, automaton.map { .table($0) })
+                let automaton = try automaton(patterns, formats, minimum: minimum, at: path, &builder.budget)
+                lexer = builder.addLexer(key, automaton.flatMap { Self.bounded($0, maximum) })
             }
         }
         guard let lexer else { return }
@@ -155,12 +156,18 @@ struct SchemaCompiler {
         builder.lexer(lexer, from: body, to: to)
     }
 
+    /// A string of no more characters than a maximum; nil where all are longer.
+    private static func bounded(_ automaton: ByteAutomaton, _ maximum: Int32) -> Lexer.Kind? {
+        if maximum == Lexer.unlimited { return .table(automaton) }
+        return automaton.needed[0] <= maximum ? .bounded(automaton, maximum: maximum) : nil
+    }
+
     /// Strings that all patterns and formats accept, in JSON.
     private mutating func automaton(
-        _ patterns: [String], _ formats: [StringFormat], minimum: Int, maximum: Int?, at path: String,
+        _ patterns: [String], _ formats: [StringFormat], minimum: Int, at path: String,
         _ budget: inout CompileBudget
     ) throws(GrammarError) -> ByteAutomaton? {
-        if patterns.isEmpty, formats.count == 1, minimum == 0, maximum == nil {
+        if patterns.isEmpty, formats.count == 1, minimum == 0 {
             return try formats[0].jsonAutomaton(path: path)
         }
         var automaton = CharacterAutomaton.everything
@@ -171,7 +178,7 @@ struct SchemaCompiler {
             let other = try terms.automaton(of: pattern, at: path, budget: &budget)
             automaton = try automaton.intersection(other, path: path, budget: &budget)
         }
-        automaton = try automaton.limited(minimum: minimum, maximum: maximum, path: path, budget: &budget)
+        automaton = try automaton.ofLength(atLeast: minimum, path: path, budget: &budget)
         return try automaton.jsonAutomaton(path: path, budget: &budget)
     }
 

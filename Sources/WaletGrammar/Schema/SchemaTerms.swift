@@ -141,7 +141,7 @@ struct SchemaTerms {
         let refusing = try merge(term)
         let writing = try merge(written)
         if refusing.statedTypes.isDisjoint(with: writing.types) { return true }
-        if let values = writing.constants {
+        if let values = try constants(ofTerm: written, budget: &budget) {
             for value in values where try accepts(value, term, budget: &budget) { return false }
             return true
         }
@@ -171,8 +171,8 @@ struct SchemaTerms {
     ) throws(GrammarError) -> [JSONValue]? {
         var result: [JSONValue] = []
         for term in try terms(of: ids, budget: &budget) {
-            guard let constants = try merge(term).constants else { return nil }
-            for value in constants where try accepts(value, term, budget: &budget) { result.append(value) }
+            guard let constants = try constants(ofTerm: term, budget: &budget) else { return nil }
+            result += constants
         }
         return result
     }
@@ -197,6 +197,36 @@ struct SchemaTerms {
             guard try acceptsOwn(value, document.keywords(of: id), depth: 0, budget: &budget) else { return false }
         }
         return true
+    }
+
+    /// The listed values of a term that fit all of it; nil where none are listed.
+    mutating func constants(
+        ofTerm term: SchemaTerm, budget: inout CompileBudget
+    ) throws(GrammarError) -> [JSONValue]? {
+        var listing: SchemaKeywords?
+        var others: [SchemaKeywords] = []
+        for id in term {
+            let keywords = try document.keywords(of: id)
+            if let constants = keywords.constants, constants.count < listing?.constants?.count ?? .max {
+                if let listing { others.append(listing) }
+                listing = keywords
+            } else {
+                others.append(keywords)
+            }
+        }
+        guard var listing, let constants = listing.constants else { return nil }
+        // They need not be looked for in their own list.
+        listing.constants = nil
+        others.append(listing)
+        var result: [JSONValue] = []
+        for value in constants {
+            var isAccepted = true
+            for keywords in others where isAccepted {
+                isAccepted = try acceptsOwn(value, keywords, depth: 0, budget: &budget)
+            }
+            if isAccepted { result.append(value) }
+        }
+        return result
     }
 
     private mutating func accepts(
@@ -247,7 +277,7 @@ struct SchemaTerms {
             if let pattern = keywords.pattern {
                 guard try automaton(of: pattern, at: keywords.path, budget: &budget).accepts(text) else { return false }
             }
-            return try keywords.format?.automaton(path: keywords.path).accepts(text) ?? true
+            return try keywords.format?.accepts(text, path: keywords.path) ?? true
         case .array(let elements):
             guard elements.count >= keywords.minimumItems, elements.count <= keywords.maximumItems ?? elements.count
             else { return false }

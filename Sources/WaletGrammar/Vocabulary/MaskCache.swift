@@ -55,6 +55,8 @@ final class MaskCache: Sendable {
         var owner: UInt64
         var state: Int64
         var detail: Int64 = 0
+        /// Bytes after the lexer for which exits are listed.
+        var exits: ByteSet?
 
         /// Lexers that are the same in all grammars.
         static let stringOwner: UInt64 = 1 << 62

@@ -148,6 +148,9 @@ public final class VocabularyTrie: Sendable {
         return -1
     }
 
+    /// Memory of the masks that are kept.
+    public var cachedBytes: Int { cache.byteCount }
+
     /// Memory of the tables, roughly.
     public var approximateBytes: Int {
         byte.count * 11 + tokens.count * 4 + spans.count * 8 + arena.count
