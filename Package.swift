@@ -12,14 +12,13 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     ],
     targets: [
         .executableTarget(
             name: "WaletCLI",
             dependencies: [
-                "Walet", "WaletAccounts", "WaletAudit",
+                "Walet", "WaletAudit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(
@@ -30,13 +29,6 @@ let package = Package(
             dependencies: [
                 "WaletModels", "WaletFormats", "WaletTensor",
                 .product(name: "Crypto", package: "swift-crypto"),
-            ]),
-        .target(
-            name: "WaletAccounts",
-            dependencies: [
-                "WaletJSON", "CPQ",
-                .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats", "CWaletKernels"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),
@@ -69,12 +61,6 @@ let package = Package(
         // The other process of tests that kill one, fill its disk or cut it off from the network.
         .executableTarget(
             name: "WaletTestHelper", dependencies: ["WaletAudit", "WaletSystem"], path: "Tests/WaletTestHelper"),
-        .systemLibrary(
-            name: "CPQ", pkgConfig: "libpq",
-            providers: [.apt(["libpq-dev"]), .brew(["libpq"])]),
-        // A process that the tests of WaletAccounts let race with others, and kill.
-        .executableTarget(
-            name: "WaletAccountsWorker", dependencies: ["WaletAccounts"], path: "Tests/WaletAccountsWorker"),
         .testTarget(name: "CWaletKernelsTests", dependencies: ["CWaletKernels"]),
         .testTarget(
             name: "WaletAuditTests",
@@ -83,12 +69,6 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
         .testTarget(name: "WaletJSONTests", dependencies: ["WaletJSON"]),
-        .testTarget(
-            name: "WaletAccountsTests",
-            dependencies: [
-                "WaletAccounts", "WaletAccountsWorker", "WaletJSON",
-                .product(name: "GRDB", package: "GRDB.swift"),
-            ]),
         .testTarget(
             name: "WaletEngineTests",
             dependencies: ["WaletEngine", "WaletModels", "WaletFormats", "WaletJSON", "WaletTensor"]),

@@ -28,9 +28,13 @@ import WaletJSON
             try .jsonObject(), try .jsonObject(options: JSONOptions(whitespace: .indented)), try .json(schema: person),
             try .json(schema: ambiguous), try .json(schema: true, thinking: ThinkingPhase(.optional)),
             try .toolCalls(
-                [CallableTool(name: "get_weather", arguments: .schema(person)), CallableTool(name: "get", arguments: .anyObject)],
+                [
+                    CallableTool(name: "get_weather", arguments: .schema(person)),
+                    CallableTool(name: "get", arguments: .anyObject),
+                ],
                 style: .hermes, choice: .auto),
-            try .toolCalls([CallableTool(name: "f", arguments: .anyObject)], style: .kimi, choice: .required, firstIndex: 9),
+            try .toolCalls(
+                [CallableTool(name: "f", arguments: .anyObject)], style: .kimi, choice: .required, firstIndex: 9),
         ]
     }
 
@@ -209,7 +213,8 @@ import WaletJSON
         #expect(try accepts(declared, #"{"id":1,"idx":2,"i":3}"#))
         #expect(try !accepts(declared, #"{"x":1,"id":2}"#))
         // In a single token too.
-        let strings: [[UInt8]?] = (0..<256).map { [UInt8($0)] } + ["\"a\":1,\"a\"", "\"a\":1,\"b\":", ",\"a\":"].map { Array($0.utf8) }
+        let strings: [[UInt8]?] =
+            (0..<256).map { [UInt8($0)] } + ["\"a\":1,\"a\"", "\"a\":1,\"b\":", ",\"a\":"].map { Array($0.utf8) }
         let output = try Follower(.jsonObject(), VocabularyTrie(strings))
         #expect(output.accept("{"))
         #expect(!output.mask.contains(256) && output.mask.contains(257) && !output.mask.contains(258))
@@ -228,7 +233,9 @@ import WaletJSON
         // Whatever was begun can be completed: a member that needs two more levels is not begun on the last one.
         let chain: JSONValue = [
             "type": "object",
-            "properties": ["next": ["anyOf": [["$ref": "#"], ["type": "array", "items": ["$ref": "#"], "minItems": 1]]]],
+            "properties": [
+                "next": ["anyOf": [["$ref": "#"], ["type": "array", "items": ["$ref": "#"], "minItems": 1]]]
+            ],
             "additionalProperties": false,
         ]
         let nested = try TokenGrammar(.json(schema: chain, options: options), vocabulary: Vocabularies.bytes)

@@ -11,7 +11,9 @@ import WaletJSON
         guard depth > 0 else { return atoms.randomElement(using: &random) ?? "a" }
         switch Int.random(in: 0..<6, using: &random) {
         case 0: return pattern(depth - 1, &random) + "|" + pattern(depth - 1, &random)
-        case 1: return "(" + pattern(depth - 1, &random) + ")" + (["*", "+", "?", "{2}", "{1,3}", "*?"].randomElement(using: &random) ?? "")
+        case 1:
+            return "(" + pattern(depth - 1, &random) + ")"
+                + (["*", "+", "?", "{2}", "{1,3}", "*?"].randomElement(using: &random) ?? "")
         case 2: return "(?:" + pattern(depth - 1, &random) + ")"
         default: return pattern(depth - 1, &random) + pattern(depth - 1, &random)
         }
@@ -26,7 +28,8 @@ import WaletJSON
             if random.next() % 3 == 0 { text = "^" + text }
             if random.next() % 3 == 0 { text += "$" }
             // To ICU, \w is letters of all scripts.
-            let expression = try NSRegularExpression(pattern: text.replacingOccurrences(of: "\\w", with: "[0-9A-Za-z_]"))
+            let expression = try NSRegularExpression(
+                pattern: text.replacingOccurrences(of: "\\w", with: "[0-9A-Za-z_]"))
             let grammar = try TokenGrammar(
                 .json(schema: ["type": "string", "pattern": .string(text)]), vocabulary: Vocabularies.bytes)
             for _ in 0..<12 {
@@ -82,7 +85,8 @@ import WaletJSON
                 ])
             else { continue }
             let tokens = try TokenGrammar(grammar, vocabulary: Vocabularies.bytes)
-            for value in [low, low + 1, high, high - 1, number(), number(), low + step, high - high % step, 0, low / 2] {
+            for value in [low, low + 1, high, high - 1, number(), number(), low + step, high - high % step, 0, low / 2]
+            {
                 let expected = (isExclusive ? value > low : value >= low) && value <= high && value % step == 0
                 #expect(accepts(tokens, "\(value)") == expected, "\(value) in \(low)...\(high) by \(step)")
             }

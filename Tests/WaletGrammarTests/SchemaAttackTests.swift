@@ -60,7 +60,8 @@ import WaletJSON
         expectLimit(["type": "string", "minLength": 1e300])
         // Upper bounds cost nothing.
         #expect(error(["type": "string", "maxLength": 1_000_000_000]) == nil)
-        #expect(error(["type": "array", "maxItems": .int(.max), "items": ["type": "string", "maxLength": 1e300]]) == nil)
+        #expect(
+            error(["type": "array", "maxItems": .int(.max), "items": ["type": "string", "maxLength": 1e300]]) == nil)
     }
 
     @Test func patternsThatExplodeAreRefused() {
@@ -98,7 +99,11 @@ import WaletJSON
         expectLimit(["type": "string", "allOf": .array(distinct)])
         // Properties that are combinations of combinations.
         var schema: JSONValue = ["type": "integer"]
-        for level in 0..<40 { schema = ["anyOf": [["title": "a", "anyOf": [schema]], ["multipleOf": .int(level + 2), "anyOf": [schema]]]] }
+        for level in 0..<40 {
+            schema = [
+                "anyOf": [["title": "a", "anyOf": [schema]], ["multipleOf": .int(level + 2), "anyOf": [schema]]]
+            ]
+        }
         expectLimit(schema)
     }
 
@@ -130,7 +135,8 @@ import WaletJSON
             "anyOf": [
                 ["type": "object", "properties": ["x": ["$ref": "#"]], "required": ["x"], "maxProperties": 1],
                 ["type": "object", "properties": ["x": ["$ref": "#"]], "required": ["x"], "maxProperties": 2],
-                ["type": "array", "items": ["$ref": "#"], "maxItems": 1], ["type": "array", "items": ["$ref": "#"], "maxItems": 2],
+                ["type": "array", "items": ["$ref": "#"], "maxItems": 1],
+                ["type": "array", "items": ["$ref": "#"], "maxItems": 2],
                 ["type": "null"],
             ]
         ]
@@ -139,7 +145,10 @@ import WaletJSON
 
         // Hundreds of patterns at once: some are forgotten, and what is left can be completed.
         let patterns = (0..<900).map { index -> JSONValue in
-            ["type": "object", "properties": ["a": pattern("^.*x{\(index + 1)}$")], "required": ["a"], "additionalProperties": false]
+            [
+                "type": "object", "properties": ["a": pattern("^.*x{\(index + 1)}$")], "required": ["a"],
+                "additionalProperties": false,
+            ]
         }
         let (_, strings, trie) = try Vocabularies.kimi()
         let grammar = try TokenGrammar(Grammar.json(schema: ["anyOf": .array(patterns)]), vocabulary: trie)
@@ -171,8 +180,10 @@ import WaletJSON
 
     @Test func damagedSchemasAreRefusedOrSound() throws {
         let cases = try Fixtures.schemas().map { Array($0.schema.text().utf8) }
-        let spices = ["\"$ref\":\"#\"", "null", "-1", "1e400", "[", "}", "999999999999", "\"^(a|\"", "{}", "\\ud800", "false"]
-            .map { Array($0.utf8) }
+        let spices = [
+            "\"$ref\":\"#\"", "null", "-1", "1e400", "[", "}", "999999999999", "\"^(a|\"", "{}", "\\ud800", "false",
+        ]
+        .map { Array($0.utf8) }
         var random = SeededGenerator(state: 12)
         let strings = (0..<256).map { Optional([UInt8($0)]) } + [nil]
         var refused = 0

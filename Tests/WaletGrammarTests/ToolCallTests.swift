@@ -39,7 +39,8 @@ import WaletText
                 + "<｜tool▁call▁begin｜>get_weather_map<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
         ),
         (
-            .hermes, .hermes, "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Ulm\"}}\n</tool_call>",
+            .hermes, .hermes,
+            "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Ulm\"}}\n</tool_call>",
             "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Ulm\"}}\n</tool_call>\n"
                 + "<tool_call>\n{\"name\": \"get_weather_map\", \"arguments\": {}}\n</tool_call>"
         ),
@@ -76,7 +77,8 @@ import WaletText
         for (style, _, one, two) in Self.samples {
             let auto = try grammar(style, .auto)
             for text in ["", "Hello <b>", "a < b, <tool", "<think>hm</think> {\"x\": 1}"] {
-                #expect(accepts(auto, text) && accepts(auto, text + one) && accepts(auto, text + two), "\(style) \(text)")
+                #expect(
+                    accepts(auto, text) && accepts(auto, text + one) && accepts(auto, text + two), "\(style) \(text)")
             }
             let output = Follower(auto)
             #expect(output.accept("Hello "))
@@ -85,7 +87,8 @@ import WaletText
             #expect(!output.matcher.canEnd)
             #expect(!accepts(auto, "Hello " + one.replacing("city", with: "town")))
             #expect(!accepts(auto, one + one.replacing(":0", with: ":1") + " and text"))
-            let json = try grammar(style, .auto, answer: .jsonSchema(["type": "object", "properties": ["a": true], "required": ["a"]]))
+            let json = try grammar(
+                style, .auto, answer: .jsonSchema(["type": "object", "properties": ["a": true], "required": ["a"]]))
             #expect(accepts(json, "{\"a\":1}") && accepts(json, one) && !accepts(json, "Hello") && !accepts(json, ""))
         }
     }
@@ -99,7 +102,8 @@ import WaletText
         }
         let grammar = try grammar(.kimi, .required, firstIndex: 98)
         #expect(accepts(grammar, section([98])) && accepts(grammar, section([98, 99, 100])))
-        #expect(!accepts(grammar, section([0])) && !accepts(grammar, section([98, 98])) && !accepts(grammar, section([9])))
+        #expect(
+            !accepts(grammar, section([0])) && !accepts(grammar, section([98, 98])) && !accepts(grammar, section([9])))
         #expect(!accepts(grammar, section([98, 100])) && !accepts(grammar, section([980])))
         let last = try self.grammar(.kimi, .required, firstIndex: .max)
         #expect(accepts(last, section([.max])))
@@ -205,7 +209,8 @@ import WaletText
             Issue.record("no error")
             return
         }
-        let broken = CallableTool(name: "f", arguments: .schema(["type": "object", "properties": ["a": ["type": "x"]]]))
+        let broken = CallableTool(
+            name: "f", arguments: .schema(["type": "object", "properties": ["a": ["type": "x"]]]))
         #expect(error([broken])?.path == "f#/properties/a/type")
         guard case .unsatisfiable? = error([CallableTool(name: "f", arguments: .schema(["type": "string"]))]) else {
             Issue.record("arguments that are no object")

@@ -139,7 +139,8 @@ struct SchemaCompiler {
         let lexer: Int32?
         if patterns.isEmpty, formats.isEmpty {
             let key = LexerKey.string(minimum: Int32(clamping: minimum), maximum: maximum)
-            lexer = builder.knownLexer(key)
+            lexer =
+                builder.knownLexer(key)
                 ?? builder.addLexer(key, .string(minimum: Int32(clamping: minimum), maximum: maximum))
         } else {
             let key = LexerKey.pattern(patterns, formats, minimum: minimum, maximum: maximum)
