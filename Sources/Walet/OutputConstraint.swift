@@ -14,6 +14,13 @@ public enum OutputConstraint: Sendable {
 extension LanguageModel {
     /// What keeps an answer to what was asked for; nil where it is free.
     func constraint(of request: ModelRequest, endsInThinking: Bool) throws -> (any TokenConstraint)? {
+        guard case .free = request.output else {
+            throw ModelRequestError.output("this version cannot hold an answer to JSON or to a schema")
+        }
+        guard request.toolChoice == .auto || request.toolChoice == .none, request.parallelToolCalls else {
+            throw ModelRequestError.noTools(
+                model: name, reason: "this version cannot hold an answer to calls of tools, nor to one call")
+        }
         guard let budget = request.thinkingBudget else { return nil }
         guard style.hasThinking, let open = vocabulary?.tokenizer.id(ofToken: "<think>"),
             let close = vocabulary?.tokenizer.id(ofToken: "</think>")
