@@ -343,12 +343,12 @@ import WaletJSON
 
     /// The hash file speaks of durable entries only, so that no crash explains this.
     @Test func anEndThatOnlyTheHashFileKnowsIsMissed() async throws {
-        let folder = TemporaryFolder()
-        do {
-            let log = try AuditLog.open(folder: folder.path, options: .test(checkpointEntries: 1000))
-            for number in 0..<5 { try await log.append(log.request(number)) }
-            // Not closed: no checkpoint.
-        }
+        let open = TemporaryFolder()
+        let log = try AuditLog.open(folder: open.path, options: .test(checkpointEntries: 1000))
+        for number in 0..<5 { try await log.append(log.request(number)) }
+        // As it is before the log is closed: without a checkpoint.
+        let folder = try open.copy()
+        try await log.close()
         let name = "000000000000.jsonl"
         let bytes = try folder.read(name)
         let last = try #require(bytes.dropLast().lastIndex(of: 0x0A))
