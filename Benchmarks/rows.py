@@ -126,7 +126,8 @@ def rows(threads, quick=False, small=False):
         "context", "decode against context length, Moonlight shape",
         [walet(big, prompt=1, depth=n - 1, generate=16, x=n, **pair) for n in contexts]
         + ik_sweep(big, contexts=contexts, step=step, generate=16, **pair),
-        [Bar("ik_llama.cpp", 1.2 if n >= (512 if small else 8192) else None, x=n) for n in contexts], axis="context, tokens"))
+        [Bar("ik_llama.cpp", 1.2 if n >= (512 if small else 8192) else None, x=n) for n in contexts],
+        axis="context, tokens"))
     for batch in [4, 8, 16]:
         result.append(Row(
             f"batch-{batch}", f"decode at batch {batch}, Moonlight shape, all sequences",

@@ -43,11 +43,29 @@ public final class LanguageModel: Sendable {
         _ name: String, threads: Int? = nil, contextLength: Int? = nil, precision: Precision = .fast,
         engine: EngineOptions = EngineOptions()
     ) async throws -> LanguageModel {
-        let files = try ModelFolder(try locate(name))
+        let path = try locate(name)
+        let files = try ModelFolder(path)
         let transformer = try Transformer(files.configuration, from: try files.weights())
+        var options = engine
+        if options.storeFolder != nil { options.modelIdentity = try identity(of: files, at: path) }
         return try LanguageModel(
             name: name, files: files, transformer, threads: threads, contextLength: contextLength,
-            precision: precision, options: engine)
+            precision: precision, options: options)
+    }
+
+    /// Tells a model's files from others without reading them: names, sizes, and when they were changed.
+    package static func identity(of files: ModelFolder, at path: String) throws -> [UInt8] {
+        var isFolder: ObjCBool = false
+        _ = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+        let url = URL(filePath: path)
+        let root = isFolder.boolValue ? url : url.deletingLastPathComponent()
+        var text = ""
+        for file in try files.files().sorted(by: { $0.name < $1.name }) {
+            let place = root.appending(path: file.name).resolvingSymlinksInPath().path
+            let date = try FileManager.default.attributesOfItem(atPath: place)[.modificationDate] as? Date
+            text += "\(file.name)\0\(file.bytes)\0\(date?.timeIntervalSince1970 ?? 0)\n"
+        }
+        return Array(text.utf8)
     }
 
     /// A model of made-up weights in the shape of a configuration, for measuring speed.

@@ -149,6 +149,9 @@ extension LanguageModel {
     /// What the engine does and has done.
     public var statistics: EngineStatistics { engine.statistics }
 
+    /// Returns when what the prefix cache keeps on disk of answered requests is there.
+    public func flushCache() { engine.flushStore() }
+
     /// A request, ready for the engine, and how its answer is read.
     struct PreparedRequest: Sendable {
         var generation: GenerationRequest

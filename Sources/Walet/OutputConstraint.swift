@@ -31,7 +31,7 @@ extension LanguageModel {
 }
 
 /// Keeps an answer free while the model thinks, bounds the thinking, and hands over to what the rest must be.
-struct ThinkingPhase: TokenConstraint {
+package struct ThinkingPhase: TokenConstraint {
     private enum State { case before, thinking, after }
 
     private let open: Int
@@ -48,7 +48,7 @@ struct ThinkingPhase: TokenConstraint {
     ///   - isOpen: the prompt has begun it.
     ///   - budget: tokens between them, at most; nil for any number.
     ///   - answer: what comes after; nil for anything.
-    init(
+    package init(
         open: Int, close: Int, isOpen: Bool, budget: Int?, endTokens: Set<Int>, answer: (any TokenConstraint)?
     ) {
         self.open = open
@@ -59,7 +59,7 @@ struct ThinkingPhase: TokenConstraint {
         state = isOpen ? .thinking : .before
     }
 
-    mutating func mask(_ logits: UnsafeMutableBufferPointer<Float>) {
+    package mutating func mask(_ logits: UnsafeMutableBufferPointer<Float>) {
         switch state {
         case .before:
             guard logits.indices.contains(open) else { return }
@@ -80,7 +80,7 @@ struct ThinkingPhase: TokenConstraint {
         }
     }
 
-    mutating func accept(_ token: Int) {
+    package mutating func accept(_ token: Int) {
         switch state {
         case .before:
             if token == open {

@@ -90,6 +90,8 @@ final class ActiveRequest {
         adoptedPages = 0
         keptPages = 0
         canonicalPages = 0
+        // The prompt will be run from its beginning again.
+        if promptScores != nil { promptScores = TokenScores(logprobs: [nil], top: []) }
     }
 
     /// Draws a token.

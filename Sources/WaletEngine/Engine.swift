@@ -47,8 +47,13 @@ public final class Engine: Sendable {
         let bytes = options.cacheBytes ?? Int(clamping: ProcessInfo.processInfo.physicalMemory / 4)
         let pool = PagePool(pageBytes: pageBytes, limit: max(1, bytes / pageBytes))
         self.pool = pool
+        // Numbers differ in their last bits from one instruction set to another.
+        let secret = PageKey.secret(
+            options.cacheSecret, model: options.modelIdentity,
+            computing: "\(precision) \(Hardware.instructionSet) \(pageBytes)")
         var store: PageStore?
-        if let folder = options.storeFolder {
+        if let root = options.storeFolder {
+            let folder = root.appending(path: PageKey.folder(of: secret))
             do {
                 store = try PageStore(folder: folder, pageBytes: pageBytes, limit: options.storeBytes)
             } catch {
@@ -69,7 +74,8 @@ public final class Engine: Sendable {
             let space = Workspace(
                 configuration, pool: workers, precision: precision, logitRows: min(64, max(16, options.maximumRunning)))
             EngineCore(
-                model, space, mailbox, options: options, pool: pool, store: store, contextLength: contextLength
+                model, space, mailbox, options: options, pool: pool, store: store, secret: secret,
+                contextLength: contextLength
             ).run()
         }
         thread.name = "walet-engine"

@@ -26,7 +26,7 @@ final class EngineCore {
 
     init(
         _ model: Transformer, _ space: Workspace, _ mailbox: Mailbox, options: EngineOptions, pool: PagePool,
-        store: PageStore?, contextLength: Int
+        store: PageStore?, secret: [UInt8], contextLength: Int
     ) {
         self.model = model
         self.space = space
@@ -36,7 +36,7 @@ final class EngineCore {
         self.store = store
         self.contextLength = contextLength
         hasTwoForms = model.hasExpandedForm(space.precision)
-        cache = PrefixCache(secret: options.cacheSecret)
+        cache = PrefixCache(secret: secret)
         scheduler = Scheduler(maximumRunning: options.maximumRunning)
     }
 
@@ -84,16 +84,17 @@ final class EngineCore {
         let size = KVCache.pageTokens
         let isStrict = needsCanonical(request)
         var keys: [PageKey] = []
-        var variants = 0
+        // Pages of other numbers make all that follow them such.
+        var canonical = match.canonicalPages
         var key = match.key
         var page = match.fullPages
         while (page + 1) * size < request.tokens.count {
             key = key.next(request.tokens[page * size..<(page + 1) * size])
             if store.contains(key) {
                 keys.append(key)
+                if canonical == page { canonical += 1 }
             } else if !isStrict, store.contains(key.variant) {
                 keys.append(key.variant)
-                variants += 1
             } else {
                 break
             }
@@ -102,8 +103,6 @@ final class EngineCore {
         let missing = keys.count - (pool.limit - pool.inUse)
         if missing > 0 { keys.removeLast(min(keys.count, missing - cache.evict(missing))) }
         guard !keys.isEmpty else { return }
-        // Pages of other numbers make all that follow them such.
-        let canonical = variants == 0 ? match.fullPages + keys.count : match.canonicalPages
         request.state = .loading
         let load = Mailbox.Load(
             id: request.id, before: match.pages.prefix(match.fullPages).map { $0 }, canonicalPages: canonical)
@@ -141,14 +140,21 @@ final class EngineCore {
                 candidates, rows: space.batch.capacity, promptRows: pacing.rows(capacity: space.batch.capacity),
                 freePages: free)
             for id in decision.preempted { preempt(id) }
+            let isStuck = decision.stuck != nil || (decision.rows.isEmpty && decision.preempted.isEmpty)
+            if isStuck, store?.isBusy == true {
+                // Pages that are on their way to the disk, or from there, cannot be freed yet.
+                usleep(500)
+                return
+            }
+            if decision.stuck != nil, cache.pages > 0 {
+                // Of pages that hang together with those in use none can be evicted alone.
+                cache.removeAll()
+                return
+            }
             if let id = decision.stuck, let request = requests.first(where: { $0.id == id }) {
                 // Alone, and its pages are all that there are: as with the end of the context.
                 end(request, .length)
                 return
-            }
-            if decision.rows.isEmpty, decision.preempted.isEmpty {
-                // Pages are on their way to the disk and cannot be freed yet.
-                usleep(500)
             }
             try run(
                 decision.rows.compactMap { row in
@@ -188,6 +194,7 @@ final class EngineCore {
     private func candidates() -> [Scheduler.Candidate] {
         let isFull = requests.count { $0.state == .running } >= options.maximumRunning
         var looked = 0
+        var claimed: Set<ObjectIdentifier> = []
         // Those whose prompts are on the way: who begins alike waits for their pages instead of making its own.
         var leaders = requests.filter { $0.state == .running && !$0.isDecoding && $0.request.sequence == nil }
         var candidates: [Scheduler.Candidate] = []
@@ -197,7 +204,10 @@ final class EngineCore {
             let owns = request.request.sequence != nil
             var cached: (tokens: Int, pages: Int) = (0, 0)
             if request.state == .waiting {
-                if request.request.sequence?.isBusy == true { continue }
+                if let own = request.request.sequence {
+                    // Requests that go on with the same one do so in turn.
+                    if own.isBusy || !claimed.insert(ObjectIdentifier(own)).inserted { continue }
+                }
                 if !owns, !isFull, looked < Self.lookedUp {
                     looked += 1
                     let match = match(request)
@@ -335,9 +345,9 @@ final class EngineCore {
         scorePrompts(parts)
         draw(parts)
         for part in parts where part.request.state == .running && !part.wasDecoding { keep(part.request, tail: false) }
+        if isPrompt { pacing.record(rows: space.batch.count, seconds: (clock.now - start).seconds) }
         // It would hold the pages of sequences that have ended.
         space.batch.removeAll()
-        if isPrompt { pacing.record(rows: space.batch.count, seconds: (clock.now - start).seconds) }
     }
 
     /// A request's rows in a pass.
@@ -486,132 +496,6 @@ final class EngineCore {
         guard let store else { return }
         for addition in additions {
             store.save(addition.isCanonical ? addition.key : addition.key.variant, addition.page)
-        }
-    }
-}
-
-/// How many rows of prompts may go beside answers, so that these are not held up for long.
-struct PromptPacing {
-    /// A pass takes so long, about, in seconds.
-    static let target = 0.25
-    private var secondsPerRow: Double?
-
-    func rows(capacity: Int) -> Int {
-        guard let secondsPerRow else { return min(64, capacity) }
-        return max(16, min(capacity, Int(Self.target / secondsPerRow) / 16 * 16))
-    }
-
-    /// Takes in a pass with rows of prompts.
-    mutating func record(rows: Int, seconds: Double) {
-        // Few rows take as long as one: they tell little of what a row takes.
-        guard rows >= 16, seconds > 0 else { return }
-        let measured = seconds / Double(rows)
-        secondsPerRow = secondsPerRow.map { $0 + 0.3 * (measured - $0) } ?? measured
-    }
-}
-
-/// What comes to the engine's thread from others, and what it tells them.
-final class Mailbox: Sendable {
-    struct Job: Sendable {
-        let run: @Sendable (Workspace) -> Void
-        let refuse: @Sendable () -> Void
-    }
-
-    struct Arrival: Sendable {
-        let request: GenerationRequest
-        let predictionLayer: PredictionLayer?
-        let cancelled: CancellationFlag
-        let continuation: AsyncThrowingStream<GenerationEvent, any Error>.Continuation
-    }
-
-    /// Pages that a request's prompt has on disk.
-    struct Load: Sendable {
-        let id: Int
-        /// The pages before them, in memory.
-        let before: [KVPage]
-        let canonicalPages: Int
-        var pages: [KVPage] = []
-    }
-
-    struct Mail {
-        var arrivals: [Arrival] = []
-        var loads: [Load] = []
-        var jobs: [Job] = []
-    }
-
-    private struct State {
-        var mail = Mail()
-        var isStopped = false
-        var statistics = EngineStatistics()
-        /// Requests that have been taken and have not ended.
-        var present = 0
-    }
-
-    private let state = Mutex(State())
-    private let signal = DispatchSemaphore(value: 0)
-
-    /// - Returns: false where the engine has stopped.
-    func post(_ job: Job) -> Bool { post { $0.jobs.append(job) } }
-
-    func post(_ load: Load) { _ = post { $0.loads.append(load) } }
-
-    /// - Throws: ``EngineError/stopped``, ``EngineError/queueFull(waiting:limit:)``.
-    func post(_ arrival: Arrival, _ options: EngineOptions) throws(EngineError) {
-        let failure: EngineError? = state.withLock { state in
-            if state.isStopped { return .stopped }
-            let waiting = state.present + state.mail.arrivals.count - options.maximumRunning
-            if let limit = options.maximumWaiting, waiting >= limit {
-                return .queueFull(waiting: waiting, limit: limit)
-            }
-            state.mail.arrivals.append(arrival)
-            return nil
-        }
-        if let failure { throw failure }
-        signal.signal()
-    }
-
-    private func post(_ add: (inout sending Mail) -> Void) -> Bool {
-        let isAccepted = state.withLock { state in
-            if !state.isStopped { add(&state.mail) }
-            return !state.isStopped
-        }
-        if isAccepted { signal.signal() }
-        return isAccepted
-    }
-
-    func stop() {
-        state.withLock { $0.isStopped = true }
-        signal.signal()
-    }
-
-    /// All that has come.
-    /// - Parameter waits: until something does.
-    /// - Returns: nil where the engine is to stop.
-    func take(waits: Bool) -> Mail? {
-        if waits { signal.wait() }
-        let (mail, isStopped) = state.withLock { state in
-            state.present += state.mail.arrivals.count
-            defer { state.mail = Mail() }
-            return (state.mail, state.isStopped)
-        }
-        guard isStopped else { return mail }
-        for job in mail.jobs { job.refuse() }
-        for arrival in mail.arrivals { arrival.continuation.finish(throwing: EngineError.stopped) }
-        return nil
-    }
-
-    func publish(_ statistics: EngineStatistics) {
-        state.withLock { state in
-            state.statistics = statistics
-            state.present = statistics.running + statistics.waiting
-        }
-    }
-
-    var statistics: EngineStatistics {
-        state.withLock { state in
-            var statistics = state.statistics
-            statistics.waiting += state.mail.arrivals.count
-            return statistics
         }
     }
 }

@@ -11,9 +11,12 @@ public struct EngineOptions: Sendable {
     public var cacheBytes: Int?
     /// Makes names of pages that cannot be guessed; a server keeps its own, or its disk tier is lost with it.
     public var cacheSecret: [UInt8]
-    /// Where pages are kept on disk; nil for nowhere.
+    /// Where pages are kept on disk; nil for nowhere. Models need no folders of their own.
     public var storeFolder: URL?
-    /// Bytes of all pages on disk, at most.
+    /// Which weights they are, such as a hash of their files: what other weights have left on disk is never taken.
+    /// `LanguageModel` fills it in; an engine that is made by hand needs it where there is a folder.
+    public var modelIdentity: [UInt8] = []
+    /// Bytes of a model's pages on disk, at most.
     public var storeBytes = 16 << 30
 
     public init() {
@@ -30,6 +33,9 @@ public struct EngineOptions: Sendable {
         }
         if let cacheBytes, cacheBytes < 0 {
             throw .parameter(name: "cache", expected: "0 bytes or more", found: "\(cacheBytes)")
+        }
+        if storeFolder != nil, modelIdentity.isEmpty {
+            throw .parameter(name: "model identity", expected: "one, as pages are kept on disk", found: "none")
         }
         if storeBytes < 0 { throw .parameter(name: "disk cache", expected: "0 bytes or more", found: "\(storeBytes)") }
     }

@@ -1,9 +1,11 @@
 import Crypto
 import Foundation
 
-/// Names a page by all that its numbers depend on: the model, the tenant, and every token up to the page's end.
+/// Names a page by all that its numbers depend on: the model and how it computes, the tenant, and every token up to the
+/// page's end.
 ///
-///     root  = HMAC-SHA256(secret, tenant)
+///     own   = HMAC-SHA256(secret, model ‖ how it computes)
+///     root  = HMAC-SHA256(own, tenant)
 ///     key n = SHA-256(key n-1 ‖ tokens of page n, 4 bytes each, little endian)
 ///
 /// Without the secret nobody can name another tenant's pages, so no tenant can learn what another has asked.
@@ -17,6 +19,18 @@ package struct PageKey: Hashable, Sendable {
     package init(root tenant: String, secret: [UInt8]) {
         let code = HMAC<SHA256>.authenticationCode(for: Data(tenant.utf8), using: SymmetricKey(data: secret))
         bytes = Array(code)
+    }
+
+    /// The secret of one model that computes in one way.
+    static func secret(_ secret: [UInt8], model: [UInt8], computing: String) -> [UInt8] {
+        let code = HMAC<SHA256>.authenticationCode(
+            for: Data(model) + Data([0]) + Data(computing.utf8), using: SymmetricKey(data: secret))
+        return Array(code)
+    }
+
+    /// A name for one model's folder that tells nothing of it.
+    static func folder(of secret: [UInt8]) -> String {
+        String(PageKey(bytes: Array(SHA256.hash(data: secret))).name.prefix(16))
     }
 
     private init(bytes: [UInt8]) { self.bytes = bytes }

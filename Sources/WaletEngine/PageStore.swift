@@ -31,6 +31,7 @@ public final class PageStore: Sendable {
     private struct State {
         var entries: [PageKey: Entry] = [:]
         var waiting: Set<PageKey> = []
+        var loads = 0
         var clock: UInt64 = 0
         var statistics = Statistics()
     }
@@ -50,6 +51,7 @@ public final class PageStore: Sendable {
 
     /// Opens the folder, and makes it where it is missing. Files of other sizes, and what a crash left, are removed.
     /// - Parameters:
+    ///   - folder: one for each model, as another's pages are of another size.
     ///   - pageBytes: of every page.
     ///   - limit: bytes of all files, at most.
     /// - Throws: what the file system says.
@@ -88,13 +90,17 @@ public final class PageStore: Sendable {
 
     public var statistics: Statistics { state.withLock { $0.statistics } }
 
-    /// Whether a page is there, or about to be.
+    /// Pages are held here that are being written or read.
+    package var isBusy: Bool { state.withLock { !$0.waiting.isEmpty || $0.loads > 0 } }
+
+    /// Whether a page is there.
     package func contains(_ key: PageKey) -> Bool { state.withLock { $0.entries[key] != nil } }
 
     /// Reads pages, in order, up to the first that is missing or damaged; calls back on a thread of its own.
     package func load(
         _ keys: [PageKey], from pool: PagePool, _ completion: @escaping @Sendable ([KVPage]) -> Void
     ) {
+        state.withLock { $0.loads += 1 }
         reading.async {
             var pages: [KVPage] = []
             for key in keys {
@@ -103,6 +109,7 @@ public final class PageStore: Sendable {
                 pages.append(page)
             }
             completion(pages)
+            self.state.withLock { $0.loads -= 1 }
         }
     }
 
@@ -220,23 +227,21 @@ public final class PageStore: Sendable {
     }
 
     private static func readAll(_ descriptor: Int32, _ target: UnsafeMutableRawBufferPointer) -> Bool {
-        var done = 0
-        while done < target.count {
-            let count = Foundation.read(descriptor, target.baseAddress! + done, target.count - done)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return false }
-            done += count
-        }
-        return true
+        all(target.count) { Foundation.read(descriptor, target.baseAddress! + $0, $1) }
     }
 
     private static func writeAll(_ descriptor: Int32, _ source: UnsafeRawBufferPointer) -> Bool {
+        all(source.count) { Foundation.write(descriptor, source.baseAddress! + $0, $1) }
+    }
+
+    /// Repeats a call that may move fewer bytes than it is asked for.
+    private static func all(_ count: Int, _ move: (_ from: Int, _ bytes: Int) -> Int) -> Bool {
         var done = 0
-        while done < source.count {
-            let count = Foundation.write(descriptor, source.baseAddress! + done, source.count - done)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return false }
-            done += count
+        while done < count {
+            let moved = move(done, count - done)
+            if moved < 0, errno == EINTR { continue }
+            guard moved > 0 else { return false }
+            done += moved
         }
         return true
     }

@@ -163,9 +163,10 @@ package final class PrefixCache {
             key = key.next(slice)
             let isCanonical = index < canonicalPages
             if let child = node.children[key] {
-                if isCanonical, !child.isCanonical {
+                // A page that nobody uses, with used ones below it, could not be evicted: the one in use takes its place.
+                if isCanonical ? (!child.isCanonical || child.isUnused) : (!child.isCanonical && child.isUnused) {
                     child.page = held[index]
-                    child.isCanonical = true
+                    child.isCanonical = isCanonical
                 }
                 node = child
             } else {
@@ -253,6 +254,12 @@ package final class PrefixCache {
         }
         for (name, tenant) in tenants where tenant.root.isLeaf { tenants[name] = nil }
         return freed
+    }
+
+    /// Forgets everything; pages in use stay with their users.
+    package func removeAll() {
+        tenants = [:]
+        pages = 0
     }
 
     private struct Leaf {

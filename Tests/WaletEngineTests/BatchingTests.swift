@@ -213,6 +213,72 @@ import WaletModels
         #expect(engine.statistics.running == 0 && engine.statistics.waiting == 0)
     }
 
+    @Test func requestsOfOneSequenceGoInTurn() async throws {
+        let engine = try engine("qwen3")
+        let sequence = engine.makeSequence()
+        let streams = try (0..<6).map { index in
+            var request = request(prompt(30 + index, UInt64(index)), seed: 4, tokens: 20)
+            request.sequence = sequence
+            return (request, try engine.generate(request))
+        }
+        for (request, stream) in streams {
+            var alone = request
+            alone.sequence = nil
+            #expect(try await Answer(stream) == Answer(try engine.generate(alone)))
+        }
+    }
+
+    /// A prompt that is scored gives its pages up when it is half done, and its scores begin anew.
+    @Test func aPromptThatIsScoredSurvivesThatPagesRunOut() async throws {
+        let calm = try engine("qwen3")
+        var options = EngineOptions()
+        options.cacheBytes = 10 * calm.statistics.pageBytes
+        let tight = try engine("qwen3", options: options)
+        // Holds the engine until the two others have come, so that they begin in one pass.
+        let gate = Gate()
+        var holder = request(prompt(5, 9), seed: 1, tokens: 1)
+        holder.constraint = gate
+        var held = try tight.generate(holder).makeAsyncIterator()
+        guard case .started? = try await held.next() else {
+            Issue.record("the first event is another")
+            return
+        }
+        // A page, and another one with its first token; all others are the scored prompt's, which takes two passes.
+        var urgent = request(prompt(64, 1), seed: 1, tokens: 100)
+        urgent.priority = 1
+        var scored = request(prompt(560, 2), seed: 1, tokens: 10)
+        scored.scoresPrompt = true
+        let streams = [try tight.generate(urgent), try tight.generate(scored)]
+        gate.open()
+        for (request, stream) in zip([urgent, scored], streams) {
+            let expected = try await Answer(try calm.generate(request))
+            let answer = try await Answer(stream)
+            #expect(answer == expected)
+            #expect(answer.promptScores?.logprobs == expected.promptScores?.logprobs)
+        }
+        #expect(tight.statistics.preemptions == 1)
+    }
+
+    /// Waits before the first token until it is opened.
+    private struct Gate: TokenConstraint {
+        private let signal = DispatchSemaphore(value: 0)
+        func open() { signal.signal() }
+        mutating func mask(_ logits: UnsafeMutableBufferPointer<Float>) { signal.wait() }
+        mutating func accept(_ token: Int) {}
+    }
+
+    @Test func promptsBesideAnswersAreAsLongAsTheTimeThatTheyMayTake() {
+        var pacing = PromptPacing()
+        #expect(pacing.rows(capacity: 512) == 64 && pacing.rows(capacity: 32) == 32)
+        for _ in 0..<40 { pacing.record(rows: 64, seconds: 0.064) }
+        #expect(pacing.rows(capacity: 512) == 240)
+        for _ in 0..<40 { pacing.record(rows: 64, seconds: 6.4) }
+        #expect(pacing.rows(capacity: 512) == 16)
+        // Passes of few rows tell nothing of a row's time.
+        for _ in 0..<40 { pacing.record(rows: 2, seconds: 1e-9) }
+        #expect(pacing.rows(capacity: 512) == 16)
+    }
+
     @Test func aFullQueueRefuses() async throws {
         var options = EngineOptions()
         options.maximumRunning = 2
@@ -287,7 +353,16 @@ import WaletModels
         options.storeFolder = folder
         options.storeBytes = bytes
         options.cacheSecret = Array(repeating: 7, count: 32)
+        options.modelIdentity = [1]
         return options
+    }
+
+    /// The files of the only model that has used a folder.
+    private func files(_ folder: URL) throws -> [URL] {
+        let models = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
+        #expect(models.count == 1)
+        return try FileManager.default.contentsOfDirectory(
+            at: try #require(models.first), includingPropertiesForKeys: nil)
     }
 
     /// Runs a request on a new engine, which is stopped afterwards with its pages written.
@@ -331,7 +406,7 @@ import WaletModels
         try await withFolder { folder in
             let request = request(prompt(500, 4), seed: 3)
             let first = try await run("qwen3", request, options(folder))
-            let files = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
+            let files = try files(folder)
             #expect(files.count == 8)
             for (index, file) in files.sorted(by: { $0.path < $1.path }).enumerated() {
                 var data = try Data(contentsOf: file)
@@ -358,8 +433,7 @@ import WaletModels
             for seed in 0..<6 {
                 _ = try await run(
                     "qwen3", request(prompt(300, UInt64(seed)), seed: 1), options(folder, bytes: 10 * pageBytes))
-                let files = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
-                #expect(files.count <= 10)
+                #expect(try files(folder).count <= 10)
             }
             // The latest is there, the first is not.
             #expect(
@@ -373,20 +447,79 @@ import WaletModels
 
     @Test func whatACrashLeftIsRemoved() async throws {
         try await withFolder { folder in
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            let name = String(repeating: "ab", count: 32)
-            for file in ["\(name).tmp.page", "\(name).page", "nonsense.page"] {
-                try Data("x".utf8).write(to: folder.appending(path: file))
-            }
-            try Data("x".utf8).write(to: folder.appending(path: "notes.txt"))
             _ = try engine("qwen3", options: options(folder))
-            #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["notes.txt"])
+            let models = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
+            let own = try #require(models.first)
+            let name = String(repeating: "ab", count: 32)
+            for file in ["\(name).tmp.page", "\(name).page", "nonsense.page", "notes.txt"] {
+                try Data("x".utf8).write(to: own.appending(path: file))
+            }
+            _ = try engine("qwen3", options: options(folder))
+            #expect(try files(folder).map(\.lastPathComponent) == ["notes.txt"])
         }
+    }
+
+    @Test func otherWeightsAndOtherWaysToComputeShareNoPages() async throws {
+        try await withFolder { folder in
+            let request = request(prompt(500, 4), seed: 3)
+            _ = try await run("qwen3", request, options(folder))
+            var other = options(folder)
+            other.modelIdentity = [2]
+            #expect(try await run("qwen3", request, other).usage.cachedTokens == 0)
+            let exact = try engine("qwen3", .exact, options: options(folder))
+            #expect(try await Answer(try exact.generate(request)).usage.cachedTokens == 0)
+            #expect(try await run("qwen3", request, options(folder)).usage.cachedTokens == 448)
+            other.modelIdentity = []
+            #expect(throws: EngineError.self) { _ = try self.engine("qwen3", options: other) }
+        }
+    }
+
+    /// Pages that wait to be written cannot be freed: an answer waits for them and does not end early.
+    @Test func aTightCacheWithADiskEndsNoAnswerEarly() async throws {
+        try await withFolder { folder in
+            var tight = options(folder)
+            tight.cacheBytes = 6 * (try engine("two-forms").statistics.pageBytes)
+            let engine = try engine("two-forms", options: tight)
+            let requests = (0..<8).map { request(prompt(100 + $0, UInt64($0)), seed: UInt64($0), tokens: 150) }
+            let streams = try requests.map { try engine.generate($0) }
+            for stream in streams { #expect(try await Answer(stream).tokens.count == 150) }
+        }
+    }
+
+    /// A page of an answer in memory before a page of a prompt on disk: the numbers of neither are taken for the other's.
+    @Test func pagesOfBothFormsAreNotConfused() async throws {
+        try await withFolder { folder in
+            let strict = request(prompt(300, 4), seed: 3)
+            let expected = try await run("two-forms", strict, options(folder))
+            let engine = try engine("two-forms", options: options(folder))
+            // Pages that an answer made, where the strict request makes them as a prompt's. Only a constraint makes
+            // an answer of the very same tokens.
+            var loose = request(Array(strict.prompt.prefix(10)), seed: 9, tokens: 60)
+            loose.isReproducible = false
+            loose.constraint = Dictated(tokens: Array(strict.prompt[10...]))
+            _ = try await Answer(try engine.generate(loose))
+            var mixed = strict
+            mixed.isReproducible = false
+            mixed.prompt = Array(strict.prompt.prefix(290))
+            _ = try await Answer(try engine.generate(mixed))
+            #expect(try await Answer(try engine.generate(strict)) == expected)
+        }
+    }
+
+    private struct Dictated: TokenConstraint {
+        let tokens: [Int]
+        private var next = 0
+        init(tokens: [Int]) { self.tokens = tokens }
+        mutating func mask(_ logits: UnsafeMutableBufferPointer<Float>) {
+            for id in logits.indices where id != tokens[next] { logits[id] = -.infinity }
+        }
+        mutating func accept(_ token: Int) { next += 1 }
     }
 
     @Test func aFolderThatCannotBeUsedIsRefused() throws {
         var options = EngineOptions()
         options.storeFolder = URL(filePath: "/dev/null/pages")
+        options.modelIdentity = [1]
         #expect(throws: EngineError.self) { _ = try self.engine("qwen3", options: options) }
     }
 }

@@ -57,6 +57,17 @@ import WaletModels
         withExtendedLifetime(match) {}
     }
 
+    @Test func aPageInUseTakesThePlaceOfAnUnusedTwin() {
+        let cache = PrefixCache(secret: [1])
+        let text = Array(0..<192)
+        insert(Array(text.prefix(128)), cache)
+        // The same text, run again: its pages hang together with what follows, which is in use.
+        let held = pages(text)
+        _ = cache.insert(text, held, tenant: "", canonicalPages: .max, tailIsCanonical: nil)
+        #expect(cache.pages == 3 && pool.inUse == 3)
+        withExtendedLifetime(held) {}
+    }
+
     @Test func theOldestGoesFirst() {
         let cache = PrefixCache(secret: [1])
         let texts = (0..<5).map { first in (0..<128).map { first * 1000 + $0 } }
