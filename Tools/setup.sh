@@ -10,7 +10,9 @@ if ! command -v swift >/dev/null; then
 fi
 
 # g++ and zlib1g-dev: what the C and C++ sources of the HTTP and cryptography packages are built with.
-packages=(libpcre2-dev zlib1g-dev g++ git pkg-config python3 python3-venv ca-certificates)
+# postgresql and its client: the accounts' tests start a server of their own.
+packages=(libpcre2-dev libpq-dev libsqlite3-dev zlib1g-dev g++ git pkg-config postgresql postgresql-client python3
+    python3-venv ca-certificates)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

@@ -20,6 +20,9 @@ struct AnswerDecoder: Sendable {
     /// A stop string was found.
     var isStopped: Bool { filter.isStopped }
 
+    /// The one that was found.
+    var stopSequence: String? { filter.found }
+
     /// The token that came last is part of the thinking, or of the mark that ends it.
     private(set) var isThinking = false
 

@@ -1,6 +1,8 @@
 import Foundation
+import Synchronization
 import WaletEngine
 import WaletFormats
+import WaletGrammar
 import WaletHub
 import WaletJSON
 import WaletModels
@@ -27,29 +29,36 @@ public final class LanguageModel: Sendable {
     private let pages: PagePopulation
     /// How the model marks its thinking and its tool calls.
     let style: OutputStyle
-    let endTokens: Set<Int>
+    /// Tokens that end an answer.
+    public let endTokens: Set<Int>
     /// Ids below the vocabulary size that have no token: nothing may draw them.
     let forbidden: [Int]
+    /// Forms of answers that were asked for lately.
+    let grammars = GrammarCache()
+    let trie = Mutex<VocabularyTrie?>(nil)
+    /// The temperature that the checkpoint recommends, 0 where it recommends not to sample; nil where it says nothing.
+    public let recommendedTemperature: Double?
 
     /// Opens a model. The weights are mapped, not read: this takes milliseconds, and memory as they are used.
     /// - Parameters:
-    ///   - name: a folder of safetensors, a `.gguf` file, or the name of a stored model.
+    ///   - source: a folder of safetensors, a `.gguf` file, or the name of a stored model.
+    ///   - name: what messages call it; nil for `source`.
     ///   - threads: workers; nil for the physical cores.
     ///   - contextLength: tokens of prompt and answer together, at most; nil for the model's own.
     ///   - precision: how it computes.
     ///   - engine: how requests share time and memory.
     /// - Throws: ``LanguageModelError``, ``FormatError``, ``EngineError``, or what is wrong with tokenizer or template.
     public static func load(
-        _ name: String, threads: Int? = nil, contextLength: Int? = nil, precision: Precision = .fast,
-        engine: EngineOptions = EngineOptions()
+        _ source: String, name: String? = nil, threads: Int? = nil, contextLength: Int? = nil,
+        precision: Precision = .fast, engine: EngineOptions = EngineOptions()
     ) async throws -> LanguageModel {
-        let path = try locate(name)
+        let path = try locate(source)
         let files = try ModelFolder(path)
         let transformer = try Transformer(files.configuration, from: try files.weights())
         var options = engine
         if options.storeFolder != nil { options.modelIdentity = try identity(of: files, at: path) }
         return try LanguageModel(
-            name: name, files: files, transformer, threads: threads, contextLength: contextLength,
+            name: name ?? source, files: files, transformer, threads: threads, contextLength: contextLength,
             precision: precision, options: options)
     }
 
@@ -115,6 +124,7 @@ public final class LanguageModel: Sendable {
                 minP: recommended.minP ?? 0, repetitionPenalty: recommended.repetitionPenalty ?? 1)
         }
         defaultOptions = options
+        recommendedTemperature = recommended.samples == false ? 0 : recommended.temperature
         engine = try Engine(
             transformer, threads: threads, contextLength: contextLength, precision: precision, options: engineOptions)
         pages = PagePopulation(of: transformer)

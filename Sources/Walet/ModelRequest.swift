@@ -46,6 +46,8 @@ public struct ModelRequest: Sendable {
     public var logitBias: [Int: Double] = [:]
     /// Tokens of thinking, at most: then it is closed, and the answer begins.
     public var thinkingBudget: Int?
+    /// Told of what is done.
+    public var progress: RequestProgress?
 
     public init(_ prompt: Prompt, options: GenerationOptions) {
         self.prompt = prompt
@@ -61,6 +63,12 @@ public struct TokenLogprob: Sendable, Equatable {
         public let bytes: [UInt8]
         /// ln p
         public let logprob: Double
+
+        public init(id: Int, bytes: [UInt8], logprob: Double) {
+            self.id = id
+            self.bytes = bytes
+            self.logprob = logprob
+        }
     }
 
     public let id: Int
@@ -69,6 +77,13 @@ public struct TokenLogprob: Sendable, Equatable {
     public let logprob: Double?
     /// The likeliest ones, largest first.
     public let top: [Candidate]
+
+    public init(id: Int, bytes: [UInt8], logprob: Double?, top: [Candidate]) {
+        self.id = id
+        self.bytes = bytes
+        self.logprob = logprob
+        self.top = top
+    }
 }
 
 /// A part of what a model does about a request.
@@ -187,6 +202,7 @@ extension LanguageModel {
             forbidden: forbidden, speculation: options.speculation)
         generation.tenant = request.tenant
         generation.owner = request.owner
+        generation.progress = request.progress
         generation.priority = request.priority
         generation.logprobs = request.logprobs
         generation.scoresPrompt = request.promptLogprobs
@@ -238,7 +254,9 @@ extension LanguageModel {
                 if decoder.isStopped {
                     // Leaving the loop ends the engine's stream, and with it the work.
                     for piece in decoder.finish() { send(ModelEvent(piece)) }
-                    send(.finish(.stop, count(usage)))
+                    var usage = count(usage)
+                    usage.stopSequence = decoder.stopSequence
+                    send(.finish(.stop, usage))
                     return
                 }
             case .finished(let reason, let usage):

@@ -3,8 +3,10 @@ package struct StopFilter: Sendable {
     private let stops: [[UInt8]]
     /// Text that has not been passed on: it ends with what may begin a stop string.
     private var held: [UInt8] = []
-    /// A stop string was found; nothing more passes.
-    package private(set) var isStopped = false
+    /// The stop string that was found; nothing more passes.
+    package private(set) var found: String?
+
+    package var isStopped: Bool { found != nil }
 
     package init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
 
@@ -13,14 +15,16 @@ package struct StopFilter: Sendable {
         if isStopped { return "" }
         if stops.isEmpty { return text }
         held.append(contentsOf: text.utf8)
-        var earliest: Int?
+        var earliest: (position: Int, stop: [UInt8])?
         for stop in stops {
-            if let found = Self.find(stop, in: held), found < earliest ?? .max { earliest = found }
+            if let position = Self.find(stop, in: held), position < earliest?.position ?? .max {
+                earliest = (position, stop)
+            }
         }
         if let earliest {
-            isStopped = true
+            found = String(decoding: earliest.stop, as: UTF8.self)
             defer { held = [] }
-            return String(decoding: held[..<earliest], as: UTF8.self)
+            return String(decoding: held[..<earliest.position], as: UTF8.self)
         }
         let keep = stops.reduce(0) { max($0, Self.overlap(of: $1, with: held)) }
         defer { held.removeFirst(held.count - keep) }

@@ -15,7 +15,7 @@ extension LanguageModel {
         let endTokens: [Int]
 
         /// Loads the text side alone.
-        /// - Parameter name: as for ``LanguageModel/load(_:threads:contextLength:)``.
+        /// - Parameter name: as for ``LanguageModel/load(_:name:threads:contextLength:precision:engine:)``.
         public static func load(_ name: String) async throws -> Vocabulary {
             let files = try ModelFolder(try LanguageModel.locate(name))
             guard let vocabulary = try Vocabulary(name: name, files: files) else {

@@ -18,7 +18,7 @@ struct WaletCommand: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, ScoreCommand.self, TokenizeCommand.self, TemplateCommand.self, ShowCommand.self,
             ListCommand.self, PullCommand.self, RemoveCommand.self, VerifyCommand.self, BenchCommand.self,
-            AuditCommand.self,
+            ServeCommand.self, AuditCommand.self, KeysCommand.self, UsageCommand.self,
         ])
 
     /// ArgumentParser's own `main` exits with 64 for wrong usage; the contract with scripts says 2.

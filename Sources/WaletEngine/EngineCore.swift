@@ -340,6 +340,10 @@ final class EngineCore {
             let first = part.sequence.tokens.count
             part.sequence.tokens.append(contentsOf: part.request.tokens[first..<first + part.own])
             part.sequence.tokens.append(contentsOf: part.draft)
+            if !part.wasDecoding {
+                let done = min(part.request.promptCount, part.sequence.tokens.count)
+                part.request.request.progress?.record(promptTokens: done)
+            }
         }
         let isPrompt = parts.contains { !$0.wasDecoding }
         scorePrompts(parts)

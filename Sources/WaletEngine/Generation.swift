@@ -71,6 +71,8 @@ public struct GenerationRequest: Sendable {
     /// Whether the answer must not depend on what is cached. Where attention has two forms, only pages that this request
     /// would compute bit for bit the same are then taken from the cache. By default where there is a seed.
     public var isReproducible: Bool
+    /// Told of what is done.
+    public var progress: RequestProgress?
     /// Further log probabilities: nil for none, else of each token of the answer and of so many likeliest ones.
     public var logprobs: Int?
     /// Log probabilities of the prompt's tokens too; the prompt is then computed as a whole.
@@ -138,6 +140,8 @@ public struct GenerationUsage: Sendable, Equatable {
     public var prefillSeconds = 0.0
     /// From the first token of the answer to the last, in seconds.
     public var decodeSeconds = 0.0
+    /// The stop string that ended the answer; nil where something else did.
+    public var stopSequence: String?
 
     public init(promptTokens: Int = 0) { self.promptTokens = promptTokens }
 

@@ -54,11 +54,16 @@ import Walet
             change(&request)
             #expect(throws: ModelRequestError.self) { _ = try model.respond(to: request) }
         }
-        refuses { $0.output = .jsonObject }
-        refuses { $0.output = .jsonSchema([:]) }
+        refuses { $0.output = .jsonSchema(["type": "nothing"]) }
+        refuses { $0.output = .jsonSchema(false) }
+        refuses { $0.output = .jsonSchema(["type": "object", "unevaluatedProperties": ["type": "string"]]) }
+        // No tool was declared; and the model's template shows no form of calls.
         refuses { $0.toolChoice = .required }
-        refuses { $0.toolChoice = .function("f") }
-        refuses { $0.parallelToolCalls = false }
+        refuses {
+            $0.prompt = .chat(
+                [ChatMessage(role: "user", content: "Hello")], tools: [["function": ["name": "f"]]], variables: [:])
+            $0.toolChoice = .function("f")
+        }
         // The model has no tokens that mark its thinking.
         refuses { $0.thinkingBudget = 10 }
         #expect(throws: EngineError.self) {
@@ -116,7 +121,7 @@ import Walet
 
     @Test func thinkingEndsWhenItsBudgetIsSpent() {
         // 1 opens, 2 closes, 5 ends the answer.
-        var phase = ThinkingPhase(open: 1, close: 2, isOpen: true, budget: 2, endTokens: [5], answer: nil)
+        var phase = ThinkingPhase(open: 1, close: 2, isOpen: true, budget: 2, answer: nil)
         for token in [3, 4] {
             #expect(allowed(&phase) == [0, 1, 2, 3, 4, 5])
             phase.accept(token)
@@ -127,12 +132,12 @@ import Walet
     }
 
     @Test func noThinkingAtAllIsABudgetToo() {
-        var phase = ThinkingPhase(open: 1, close: 2, isOpen: false, budget: 0, endTokens: [5], answer: nil)
+        var phase = ThinkingPhase(open: 1, close: 2, isOpen: false, budget: 0, answer: nil)
         #expect(allowed(&phase).count == 6)
         phase.accept(1)
         #expect(allowed(&phase) == [2])
         // Who does not begin with thinking has none.
-        var other = ThinkingPhase(open: 1, close: 2, isOpen: false, budget: 0, endTokens: [5], answer: nil)
+        var other = ThinkingPhase(open: 1, close: 2, isOpen: false, budget: 0, answer: nil)
         other.accept(3)
         #expect(allowed(&other).count == 6)
     }

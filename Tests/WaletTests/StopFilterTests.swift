@@ -34,6 +34,7 @@ import Walet
         #expect(filter.append("Ay") == "STAy")
         #expect(filter.append("STO") == "")
         #expect(filter.append("P later") == "")
+        #expect(filter.found == "STOP")
         #expect(filter.isStopped)
         #expect(filter.append("more") == "")
         #expect(filter.finish() == "")
