@@ -78,11 +78,11 @@ def markdown(data):
     return "\n".join(out)
 
 
-def merge(path, part):
+def merge(path, part, begin=BEGIN, end=END):
     """The page with its part between the markers replaced; what was written around them by hand stays."""
-    text = path.read_text() if path.exists() else HEAD + BEGIN + "\n" + END + "\n"
-    if BEGIN in text and END in text:
-        before, after = text[:text.index(BEGIN)], text[text.index(END) + len(END):]
+    text = path.read_text() if path.exists() else HEAD + begin + "\n" + end + "\n"
+    if begin in text and end in text:
+        before, after = text[:text.index(begin)], text[text.index(end) + len(end):]
     else:
         before, after = text.rstrip() + "\n\n", "\n"
     path.write_text(before + part + after)

@@ -29,8 +29,9 @@ COMMON = [
 PEERS = {
     "llama.cpp": {
         "package": "llama-cpp-python", "version": "0.3.36", "source": "vendor/llama.cpp",
+        "tools": ["llama-server"],
         "options": ["-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_APP=OFF", "-DLLAMA_OPENSSL=OFF",
-                    "-DLLAMA_USE_PREBUILT_UI=OFF"],
+                    "-DLLAMA_USE_PREBUILT_UI=OFF", "-DLLAMA_BUILD_SERVER=ON"],
     },
     "ik_llama.cpp": {
         "package": "ik-llama-cpp-python", "version": "0.1.5", "source": "vendor/ik_llama.cpp",
