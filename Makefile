@@ -20,6 +20,7 @@ run: build data ## Sets up, builds, fetches SmolLM2-135M (93 MB) and asks it a q
 	@.build/release/walet run $(MODEL) "$(PROMPT)"
 
 test: setup data ## Sets up and passes all tests
+	Tests/Web/run.sh
 	swift build -c release --build-tests $(SWIFT_FLAGS)
 	swift test -c release --skip-build --disable-xctest --no-parallel $(SWIFT_FLAGS)
 

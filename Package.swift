@@ -34,6 +34,7 @@ let package = Package(
             name: "WaletServer",
             dependencies: [
                 "Walet", "WaletAccounts", "WaletAudit", "WaletJSON", "CWaletServerFiles",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),

@@ -21,12 +21,16 @@ extension Accounts {
         let id = Self.openKeyID
         let found = try await lanes.run(.lookup) { try KeyTable.load([id], locking: false, $0)[id] }
         if let found { return Principal(key: found) }
+        let time = now()
         let key = AccessKey(
-            id: id, specification: KeySpecification(name: "open"), createdAt: Date(microseconds: now()), revokedAt: nil)
+            id: id, specification: KeySpecification(name: "open"), createdAt: Date(microseconds: time), revokedAt: nil)
         do {
             try await lanes.run(.write) { connection in
                 if try KeyTable.load([id], locking: false, connection)[id] == nil {
                     try KeyTable.insert(key, hash: nil, connection)
+                    try KeyActionTable.append(
+                        .create, key, by: "server", KeyAction.details(creating: key.specification), at: time,
+                        connection)
                 }
             }
         } catch AccountsError.database(.failed, _, _) {

@@ -39,6 +39,17 @@ struct DatabaseArguments: ParsableArguments {
     }
 }
 
+/// Who runs this command, for the audit log.
+private enum CommandUser {
+    /// "cli:" and the name of the account that the process belongs to: the kernel's word, not the environment's.
+    static var name: String {
+        let number = getuid()
+        guard let name = getpwuid(number).flatMap({ $0.pointee.pw_name }).map({ String(cString: $0) }), !name.isEmpty
+        else { return "cli:\(number)" }
+        return "cli:\(name)"
+    }
+}
+
 /// What a key may do: the options of `create` and of `set`.
 struct KeyArguments: ParsableArguments {
     @Option(help: "Keys of a tenant share cached prompts, and with nobody else.") var tenant: String?
@@ -145,7 +156,7 @@ struct CreateKeyCommand: AsyncParsableCommand {
         var specification = KeySpecification(name: name)
         try options.changes()(&specification)
         let (key, secret) = try await accounts.open(create: true) { [specification] in
-            try await $0.createKey(specification)
+            try await $0.createKey(specification, by: CommandUser.name)
         }
         if json {
             let members = KeyText.members(key) + [("secret", .string(secret))]
@@ -218,7 +229,7 @@ struct SetKeyCommand: AsyncParsableCommand {
     func run() async throws {
         let (changes, name) = (try options.changes(), name)
         let status = try await accounts.open { accounts in
-            let key = try await accounts.update(key) { specification in
+            let key = try await accounts.update(key, by: CommandUser.name) { specification in
                 changes(&specification)
                 if let name { specification.name = name }
             }
@@ -241,7 +252,7 @@ struct RevokeKeyCommand: AsyncParsableCommand {
 
     func run() async throws {
         let reference = key
-        let key = try await accounts.open { try await $0.revoke(reference) }
+        let key = try await accounts.open { try await $0.revoke(reference, by: CommandUser.name) }
         if json {
             Terminal.output(KeyText.json(KeyText.members(key)) + "\n")
         } else {

@@ -18,6 +18,8 @@ struct ServeCommand: AsyncParsableCommand {
 
             While no key exists, every program of this machine may use the server, and nobody else; 'walet keys create' ends \
             that.
+            NAME=http://host:8000/v1 is a model of another server with the API of OpenAI, such as vLLM, SGLang or \
+            llama-server; #MODEL behind it is what it is called there.
             SIGHUP reads prices, certificates, allowed origins and the log's level again; keys count within a second anyway.
             SIGTERM ends the server when the requests under way are answered.
             """)
@@ -63,6 +65,13 @@ struct ServeCommand: AsyncParsableCommand {
         var cacheMemory: String?
         @Option(help: "A folder for prompts' caches, which then survive a restart.") var cacheDir: String?
         @Option(help: "Bytes of each model's cache on disk, as in 50G; default: 16G.") var cacheDisk: String?
+        @Option(
+            help: ArgumentHelp(
+                "The key for another server that serves a model, in a file or a variable; may be given several times.",
+                valueName: "name=file|name=env:variable"))
+        var upstreamKey: [String] = []
+        @Option(help: "Silence of another server after which its answer counts as broken; default: 300s.")
+        var upstreamTimeout: String?
         @Option(help: "Tokens of one answer, at most.") var maxTokens: String?
         @Option(help: "Choices of one request, at most; default: 128.") var maxChoices: String?
         @Option(
@@ -100,7 +109,10 @@ struct ServeCommand: AsyncParsableCommand {
             ("log_level", address.logLevel), ("memory_budget", engine.memoryBudget), ("threads", engine.threads),
             ("context", engine.context), ("precision", engine.precision), ("max_running", engine.maxRunning),
             ("max_waiting", engine.maxWaiting), ("cache_memory", engine.cacheMemory), ("cache_dir", engine.cacheDir),
-            ("cache_disk", engine.cacheDisk), ("max_tokens", engine.maxTokens), ("max_choices", engine.maxChoices),
+            ("cache_disk", engine.cacheDisk),
+            ("upstream_key", engine.upstreamKey.isEmpty ? nil : engine.upstreamKey.joined(separator: ",")),
+            ("upstream_timeout", engine.upstreamTimeout), ("max_tokens", engine.maxTokens),
+            ("max_choices", engine.maxChoices),
             ("template_variables", engine.templateVariables), ("database", books.database), ("prices", books.prices),
             ("audit_dir", books.auditDir), ("max_body_bytes", limits.maxBodyBytes),
             ("max_header_bytes", limits.maxHeaderBytes), ("max_header_count", limits.maxHeaderCount),
@@ -125,6 +137,7 @@ struct ServeCommand: AsyncParsableCommand {
             flags: flags, environment: ProcessInfo.processInfo.environment, file: config)
         let given = try (models + named).map { try ModelSpecification(parsing: $0, place: "--model") }
         if !given.isEmpty { try settings.setModels(given) }
+        try settings.checkUpstreams()
         return settings
     }
 
@@ -142,7 +155,7 @@ struct ServeCommand: AsyncParsableCommand {
             try Self.checkSovereign(configuration)
             try Sovereign.enforce()
         } else {
-            for model in configuration.models { try await Puller.pullIfNamed(model.source) }
+            for model in configuration.models where model.upstream == nil { try await Puller.pullIfNamed(model.source) }
         }
         let live = LiveSettings(origins: configuration.origins, logLevel: configuration.logLevel)
         LoggingSystem.bootstrap { JSONLogHandler(label: $0, settings: live) }
@@ -228,6 +241,7 @@ private struct ServeRun {
             options: options)
         let readSettings = readSettings
         let (logger, host, isSecure) = (logger, configuration.host, configuration.tlsCertificate != nil)
+        let recorder = audit.map { KeyActionRecorder(accounts, $0, logger: logger) }
         let process = try ServerProcess(
             configuration, serving: serving,
             providers: [
@@ -236,6 +250,7 @@ private struct ServeRun {
                 MetricsRoutes(metrics: metrics, access: configuration.hasOpenMetrics ? .open : .operator), WebPage(),
             ], settings: live, logger: logger,
             reload: {
+                await recorder?.record()
                 let new = try readSettings()
                 try await accounts.setPrices(try new.prices.map { try PriceList(file: $0) } ?? .standard)
                 return new
@@ -245,21 +260,36 @@ private struct ServeRun {
                 logger.notice(
                     "listening", metadata: ["url": "\(isSecure ? "https" : "http")://\(name):\(port ?? 0)"])
             })
-        try await process.run()
+        if let recorder {
+            try await recorder.recording { try await process.run() }
+        } else {
+            try await process.run()
+        }
     }
 
     private func registry(_ metrics: ServerMetrics) throws -> ModelRegistry {
         let configuration = configuration
+        let logger = logger
         let folders = try configuration.cacheFolder.map { try CacheFolders($0) }
         let cache =
             configuration.engine.cacheBytes ?? Int(clamping: ProcessInfo.processInfo.physicalMemory / 4)
+        let upstreams = UpstreamClient(silence: configuration.upstreamTimeout)
         @Sendable func bytes(_ model: ModelSpecification) -> Int {
-            ((try? ModelDescription.read(model.source).weightBytes.total) ?? 0) + cache
+            if model.upstream != nil { return 0 }
+            return ((try? ModelDescription.read(model.source).weightBytes.total) ?? 0) + cache
         }
         return ModelRegistry(
             configuration.models, memoryBudget: configuration.memoryBudget, metrics: metrics, logger: logger,
             estimate: bytes
         ) { specification in
+            if let address = specification.upstream {
+                let model = try await UpstreamModel.connect(
+                    name: specification.name, address: address, key: configuration.upstreamKeys[specification.name],
+                    client: upstreams, contextLimit: configuration.contextLength,
+                    maximumRequests: configuration.engine.maximumRunning + (configuration.engine.maximumWaiting ?? 256),
+                    logger: logger)
+                return LoadedModel(model, residentBytes: 0)
+            }
             var engine = configuration.engine
             if let folders {
                 engine.cacheSecret = folders.secret

@@ -130,8 +130,10 @@ struct OutputWriter {
 
     /// A counter's value plus a number.
     mutating func counter(start: Int, from: Int32, to: Int32) {
-        let lexer = builder.knownLexer(.counter(start: start)) ?? builder.addLexer(
-            .counter(start: start), .counter(start: start))
+        let lexer =
+            builder.knownLexer(.counter(start: start))
+            ?? builder.addLexer(
+                .counter(start: start), .counter(start: start))
         if let lexer { builder.lexer(lexer, from: from, to: to) }
     }
 

@@ -80,8 +80,10 @@ public struct GrammarMatcher: Sendable {
 
     /// Whether a token may come next.
     public func allows(_ token: Int) -> Bool {
-        var copy = self
-        return copy.accept(token)
+        guard !isFinished else { return false }
+        if grammar.vocabulary.isEnd(token) { return frontier.isComplete }
+        // A question does not move the matcher to another machine: that would be most of its cost.
+        return machine.use { !$0.accept(token, frontier.readings).isDead }
     }
 
     /// The bytes that must come next, as many as there is no choice of; empty where there is a choice or the output may

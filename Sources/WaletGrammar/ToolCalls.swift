@@ -27,7 +27,8 @@ public struct CallableTool: Sendable {
             throw .tool(name: "", expected: "a name", found: function["name"]?.kind ?? "nothing")
         }
         let isStrict = function["strict"]?.boolValue ?? false
-        self.init(name: name, arguments: isStrict ? function["parameters"].map { .schema($0) } ?? .anyObject : .anyObject)
+        self.init(
+            name: name, arguments: isStrict ? function["parameters"].map { .schema($0) } ?? .anyObject : .anyObject)
     }
 }
 

@@ -303,15 +303,16 @@ import WaletAccounts
                     "CREATE TABLE walet_extra (id {id}, n INTEGER) {strict}",
                 ])
             ]
+        let (newer, known, name) = (next.count, Schema.migrations.count, accounts.lanes.store.name)
         try Schema.migrate(accounts.lanes.store, next)
         try Schema.migrate(accounts.lanes.store, next)
         #expect(try await accounts.ledger().count == 1)
-        #expect(throws: AccountsError.newerSchema(database: accounts.lanes.store.name, found: 2, supported: 1)) {
+        #expect(throws: AccountsError.newerSchema(database: name, found: newer, supported: known)) {
             try Schema.migrate(accounts.lanes.store)
         }
         await accounts.close()
         let error = await accountsError { _ = try await database.open() }
-        guard case .newerSchema(_, found: 2, supported: 1)? = error else {
+        guard case .newerSchema(_, found: newer, supported: known)? = error else {
             Issue.record("\(String(describing: error))")
             return
         }

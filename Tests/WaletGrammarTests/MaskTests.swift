@@ -28,9 +28,13 @@ import WaletJSON
             try .jsonObject(), try .jsonObject(options: JSONOptions(whitespace: .indented)), try .json(schema: person),
             try .json(schema: ambiguous), try .json(schema: true, thinking: ThinkingPhase(.optional)),
             try .toolCalls(
-                [CallableTool(name: "get_weather", arguments: .schema(person)), CallableTool(name: "get", arguments: .anyObject)],
+                [
+                    CallableTool(name: "get_weather", arguments: .schema(person)),
+                    CallableTool(name: "get", arguments: .anyObject),
+                ],
                 style: .hermes, choice: .auto),
-            try .toolCalls([CallableTool(name: "f", arguments: .anyObject)], style: .kimi, choice: .required, firstIndex: 9),
+            try .toolCalls(
+                [CallableTool(name: "f", arguments: .anyObject)], style: .kimi, choice: .required, firstIndex: 9),
         ]
     }
 
@@ -77,7 +81,7 @@ import WaletJSON
         let validator = Validator(root: Self.person)
         let person = try TokenGrammar(.json(schema: Self.person), vocabulary: trie)
         let any = try TokenGrammar(.jsonObject(), vocabulary: trie)
-        for round in 0..<150 {
+        for round in 0..<100 {
             let walk = RandomWalk(person, strings, length: round, &random)
             #expect(walk.isComplete)
             #expect(try validator.isValid(JSONValue(parsing: walk.bytes)), "\(walk.text)")
@@ -209,7 +213,8 @@ import WaletJSON
         #expect(try accepts(declared, #"{"id":1,"idx":2,"i":3}"#))
         #expect(try !accepts(declared, #"{"x":1,"id":2}"#))
         // In a single token too.
-        let strings: [[UInt8]?] = (0..<256).map { [UInt8($0)] } + ["\"a\":1,\"a\"", "\"a\":1,\"b\":", ",\"a\":"].map { Array($0.utf8) }
+        let strings: [[UInt8]?] =
+            (0..<256).map { [UInt8($0)] } + ["\"a\":1,\"a\"", "\"a\":1,\"b\":", ",\"a\":"].map { Array($0.utf8) }
         let output = try Follower(.jsonObject(), VocabularyTrie(strings))
         #expect(output.accept("{"))
         #expect(!output.mask.contains(256) && output.mask.contains(257) && !output.mask.contains(258))
@@ -228,7 +233,9 @@ import WaletJSON
         // Whatever was begun can be completed: a member that needs two more levels is not begun on the last one.
         let chain: JSONValue = [
             "type": "object",
-            "properties": ["next": ["anyOf": [["$ref": "#"], ["type": "array", "items": ["$ref": "#"], "minItems": 1]]]],
+            "properties": [
+                "next": ["anyOf": [["$ref": "#"], ["type": "array", "items": ["$ref": "#"], "minItems": 1]]]
+            ],
             "additionalProperties": false,
         ]
         let nested = try TokenGrammar(.json(schema: chain, options: options), vocabulary: Vocabularies.bytes)
@@ -288,6 +295,26 @@ import WaletJSON
         #expect(!mask.contains(5) && mask.contains(6) && !mask.contains(70) && !mask.contains(-1))
         mask.removeAll()
         #expect(mask.isEmpty)
+    }
+
+    @Test func aMaskForbidsWhatItDoesNotContain() {
+        var random = SeededGenerator(state: 10)
+        for round in 0..<300 {
+            let count = Int.random(in: 0...400, using: &random)
+            var mask = TokenMask(count: count)
+            // Few, many, and runs of ids.
+            if round % 3 == 1 { mask.insertAll() }
+            for _ in 0..<Int.random(in: 0...12, using: &random) {
+                let first = Int.random(in: 0...400, using: &random)
+                let last = first + (Bool.random(using: &random) ? 0 : Int.random(in: 0...200, using: &random))
+                for id in first...last { if round % 3 == 1 { mask.remove(id) } else { mask.insert(id) } }
+            }
+            // Logits may be more or fewer than ids.
+            let logits = [Float](repeating: 1, count: max(0, count + Int.random(in: -70...70, using: &random)))
+            var masked = logits
+            masked.withUnsafeMutableBufferPointer { mask.apply(to: $0) }
+            #expect(masked == logits.indices.map { mask.contains($0) ? 1 : -.infinity })
+        }
     }
 
     @Test func grammarsThatWereUsedLongestAgoLeaveTheCacheFirst() throws {

@@ -22,8 +22,10 @@ import WaletJSON
             (["minLength": -1], "#/minLength"), (["maxItems": 1.5], "#/maxItems"), (["minimum": "0"], "#/minimum"),
             (["multipleOf": 0], "#/multipleOf"), (["multipleOf": -2], "#/multipleOf"), (["pattern": 1], "#/pattern"),
             (["format": true], "#/format"), (["items": "x"], "#/items"), (["$ref": 1], "#/$ref"),
-            (["anyOf": [["type": "string"], ["type": "object", "properties": ["a/b~c": ["type": "x"]]]]],
-             "#/anyOf/1/properties/a~1b~0c/type"),
+            (
+                ["anyOf": [["type": "string"], ["type": "object", "properties": ["a/b~c": ["type": "x"]]]]],
+                "#/anyOf/1/properties/a~1b~0c/type"
+            ),
         ]
         for (schema, path) in cases {
             guard case .invalid(let found, let expected, _)? = error(schema) else {
@@ -43,7 +45,8 @@ import WaletJSON
             (["type": "object", "dependentSchemas": ["a": true]], "#/dependentSchemas"),
             (["type": "object", "unevaluatedProperties": false], "#/unevaluatedProperties"),
             (["type": "object", "minProperties": 1], "#/minProperties"),
-            (["type": "array", "uniqueItems": true], "#/uniqueItems"), (["type": "array", "contains": 1], "#/contains"),
+            (["type": "array", "uniqueItems": true], "#/uniqueItems"),
+            (["type": "array", "contains": 1], "#/contains"),
             (["type": "string", "format": "iri"], "#/format"), (["$dynamicRef": "#a"], "#/$dynamicRef"),
             (["oneOf": [["type": "integer"], ["type": "number"]]], "#/oneOf"),
             (["oneOf": [["type": "string", "pattern": "^a"], ["type": "string", "pattern": "b$"]]], "#/oneOf"),
@@ -119,7 +122,10 @@ import WaletJSON
             ("\\u12", 0), ("\\ud800", 0), ("(?i)a", 0), ("^*", 0), ("x\\k<n>", 1), ("[\\d-z]", 1),
         ]
         for (pattern, offset) in cases {
-            guard case .pattern(_, let found, let position, _, _)? = error(["type": "string", "pattern": .string(pattern)])
+            guard
+                case .pattern(_, let found, let position, _, _)? = error([
+                    "type": "string", "pattern": .string(pattern),
+                ])
             else {
                 Issue.record("\(pattern)")
                 continue
@@ -132,7 +138,8 @@ import WaletJSON
         let long = String(repeating: "x", count: 100_000)
         let schemas: [JSONValue] = [
             ["type": .string(long)], ["$ref": .string(long)], ["type": "string", "format": .string(long)],
-            ["type": "string", "pattern": .string("(" + long)], ["type": "object", "properties": .object(JSONObject([(long, 1)]))],
+            ["type": "string", "pattern": .string("(" + long)],
+            ["type": "object", "properties": .object(JSONObject([(long, 1)]))],
         ]
         for schema in schemas {
             let message = error(schema)?.description ?? ""

@@ -135,6 +135,9 @@ func accepts(_ schema: JSONValue, _ text: String, _ options: JSONOptions = JSONO
 }
 
 /// Writes an output of random tokens that the masks allow, and ends it as soon as it can after a number of them.
+///
+/// What random tokens would hardly ever write, such as the mark after free text, is given as `endings`: each is written
+/// once where the grammar takes it whole, as soon as there are enough tokens.
 struct RandomWalk {
     var tokens: [Int] = []
     var bytes: [UInt8] = []
@@ -146,22 +149,25 @@ struct RandomWalk {
 
     init(
         _ grammar: TokenGrammar, _ strings: [[UInt8]?], length: Int, _ random: inout SeededGenerator,
-        visit: (GrammarMatcher, TokenMask) -> Void = { _, _ in }
+        endings: [String] = [], visit: (GrammarMatcher, TokenMask) -> Void = { _, _ in }
     ) {
         var matcher = GrammarMatcher(grammar)
         var mask = TokenMask(count: strings.count)
         // What brings most values to an end.
         let closers = ["\"", "}", "]", "null", "0", ":", "a"].map { Array($0.utf8) }
         let favorites = closers.compactMap { closer in strings.firstIndex { $0 == closer } }
-        while tokens.count < length + 4_000 {
+        var endings = endings
+        var steps = 0
+        while steps < length + 4_000 {
+            steps += 1
             matcher.fillMask(&mask)
             visit(matcher, mask)
             if matcher.canEnd, tokens.count >= length || matcher.mustEnd {
                 isComplete = true
                 return
             }
-            let allowed = mask.ids.filter { strings[$0] != nil || !matcher.canEnd }
-            guard let any = allowed.randomElement(using: &random) else {
+            if tokens.count >= length, write(&endings, &matcher) { continue }
+            guard let any = Self.token(mask, strings, canEnd: matcher.canEnd, &random) else {
                 if matcher.canEnd { isComplete = true } else { isStuck = true }
                 return
             }
@@ -176,6 +182,28 @@ struct RandomWalk {
             tokens.append(token)
             bytes += strings[token] ?? []
         }
+    }
+
+    /// One of the tokens that are allowed and do not end the output.
+    private static func token(
+        _ mask: TokenMask, _ strings: [[UInt8]?], canEnd: Bool, _ random: inout SeededGenerator
+    ) -> Int? {
+        func isFit(_ id: Int) -> Bool { mask.contains(id) && (strings[id] != nil || !canEnd) }
+        // Most masks allow many tokens, so that a list of them is seldom needed.
+        for _ in 0..<32 {
+            let id = Int(truncatingIfNeeded: random.next() % UInt64(max(1, strings.count)))
+            if isFit(id) { return id }
+        }
+        return mask.ids.filter(isFit).randomElement(using: &random)
+    }
+
+    private mutating func write(_ endings: inout [String], _ matcher: inout GrammarMatcher) -> Bool {
+        for (index, ending) in endings.enumerated() where matcher.accept(bytes: Array(ending.utf8)) {
+            bytes += Array(ending.utf8)
+            endings.remove(at: index)
+            return true
+        }
+        return false
     }
 
     var text: String { String(decoding: bytes, as: UTF8.self) }

@@ -39,7 +39,8 @@ import WaletText
                 + "<｜tool▁call▁begin｜>get_weather_map<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
         ),
         (
-            .hermes, .hermes, "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Ulm\"}}\n</tool_call>",
+            .hermes, .hermes,
+            "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Ulm\"}}\n</tool_call>",
             "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Ulm\"}}\n</tool_call>\n"
                 + "<tool_call>\n{\"name\": \"get_weather_map\", \"arguments\": {}}\n</tool_call>"
         ),
@@ -76,7 +77,8 @@ import WaletText
         for (style, _, one, two) in Self.samples {
             let auto = try grammar(style, .auto)
             for text in ["", "Hello <b>", "a < b, <tool", "<think>hm</think> {\"x\": 1}"] {
-                #expect(accepts(auto, text) && accepts(auto, text + one) && accepts(auto, text + two), "\(style) \(text)")
+                #expect(
+                    accepts(auto, text) && accepts(auto, text + one) && accepts(auto, text + two), "\(style) \(text)")
             }
             let output = Follower(auto)
             #expect(output.accept("Hello "))
@@ -85,7 +87,8 @@ import WaletText
             #expect(!output.matcher.canEnd)
             #expect(!accepts(auto, "Hello " + one.replacing("city", with: "town")))
             #expect(!accepts(auto, one + one.replacing(":0", with: ":1") + " and text"))
-            let json = try grammar(style, .auto, answer: .jsonSchema(["type": "object", "properties": ["a": true], "required": ["a"]]))
+            let json = try grammar(
+                style, .auto, answer: .jsonSchema(["type": "object", "properties": ["a": true], "required": ["a"]]))
             #expect(accepts(json, "{\"a\":1}") && accepts(json, one) && !accepts(json, "Hello") && !accepts(json, ""))
         }
     }
@@ -99,7 +102,8 @@ import WaletText
         }
         let grammar = try grammar(.kimi, .required, firstIndex: 98)
         #expect(accepts(grammar, section([98])) && accepts(grammar, section([98, 99, 100])))
-        #expect(!accepts(grammar, section([0])) && !accepts(grammar, section([98, 98])) && !accepts(grammar, section([9])))
+        #expect(
+            !accepts(grammar, section([0])) && !accepts(grammar, section([98, 98])) && !accepts(grammar, section([9])))
         #expect(!accepts(grammar, section([98, 100])) && !accepts(grammar, section([980])))
         let last = try self.grammar(.kimi, .required, firstIndex: .max)
         #expect(accepts(last, section([.max])))
@@ -121,6 +125,40 @@ import WaletText
             .jsonObject(thinking: ThinkingPhase(.opened)), vocabulary: Vocabularies.bytes)
         #expect(accepts(json, "Let me see: {\"a\": 2} is wrong.</think>\n\n{\"a\": 1}"))
         #expect(!accepts(json, "{\"a\": 1}"))
+    }
+
+    /// A budget for thinking puts the closing mark where the matcher allows it.
+    @Test func reasoningCanBeClosedAfterAnyTokenOfItEvenWithinACharacter() throws {
+        let (tokenizer, strings, trie) = try Vocabularies.kimi()
+        let close = try #require(tokenizer.id(ofToken: "</think>"))
+        let marked = ThinkingPhase(.opened, closing: OutputMark("</think>", token: close))
+        let tools = try Grammar.toolCalls(
+            Self.tools, style: .kimi, choice: .required, thinking: marked, token: { tokenizer.id(ofToken: $0) })
+        var random = SeededGenerator(state: 33)
+        var withinCharacters = 0
+        for grammar in [try Grammar.jsonObject(thinking: marked), tools] {
+            let output = try Follower(grammar, trie)
+            // The first bytes of a character of four, one token each, and of marks; then whatever is allowed.
+            let beginnings = ["\u{1F600}", "</think", "<|tool_calls_section_beg", "<", "é"].flatMap { Array($0.utf8) }
+            let bytes = beginnings.map { byte in strings.firstIndex { $0 == [byte] } ?? -1 }
+            let others = (0..<300).map { _ in Int.random(in: 0..<strings.count, using: &random) }
+            for token in bytes + others where token != close && output.matcher.allows(token) {
+                #expect(output.accept(token))
+                withinCharacters += (strings[token]?.last ?? 0) >= 0xC0 ? 1 : 0
+                #expect(output.mask.contains(close) && output.matcher.allows(close))
+                let closed = Follower(output.matcher)
+                #expect(closed.accept(close))
+                #expect(!closed.mask.isEmpty && !closed.mask.contains(close) && !closed.matcher.canEnd)
+            }
+        }
+        #expect(withinCharacters >= 4)
+        // Where the mark has no token, its spelling may come after any byte of the text.
+        let spelled = try Follower(.jsonObject(thinking: ThinkingPhase(.opened)), Vocabularies.bytes)
+        for byte in Array("a\u{1F600}</thi".utf8) {
+            #expect(spelled.accept(Int(byte)))
+            let closed = Follower(spelled.matcher)
+            #expect(closed.accept("</think>{}") && closed.matcher.canEnd)
+        }
     }
 
     @Test func marksAreTokensWhereTheVocabularyHasThem() throws {
@@ -167,9 +205,10 @@ import WaletText
                     .toolCalls(Self.tools, style: style, choice: choice, thinking: ThinkingPhase(.optional)),
                     vocabulary: trie)
                 for round in 0..<12 {
-                    let walk = RandomWalk(grammar, strings, length: round * 8, &random)
-                    #expect(walk.refused == nil && !walk.isStuck)
-                    guard walk.isComplete, let text = String(validating: walk.bytes, as: UTF8.self) else { continue }
+                    let walk = RandomWalk(grammar, strings, length: round * 8, &random, endings: ["</think>"])
+                    #expect(walk.refused == nil && !walk.isStuck && walk.isComplete)
+                    // Free text is any bytes; what is no UTF-8 is replaced, as a server does.
+                    let text = walk.text
                     let output = ParsedOutput.parse(text, style: OutputStyle(hasThinking: true, toolCalls: parsed))
                     #expect(output.malformedToolCalls.isEmpty && output.incompleteCalls.isEmpty, "\(text)")
                     if choice != .auto { #expect(!output.toolCalls.isEmpty, "\(text)") }
@@ -205,7 +244,8 @@ import WaletText
             Issue.record("no error")
             return
         }
-        let broken = CallableTool(name: "f", arguments: .schema(["type": "object", "properties": ["a": ["type": "x"]]]))
+        let broken = CallableTool(
+            name: "f", arguments: .schema(["type": "object", "properties": ["a": ["type": "x"]]]))
         #expect(error([broken])?.path == "f#/properties/a/type")
         guard case .unsatisfiable? = error([CallableTool(name: "f", arguments: .schema(["type": "string"]))]) else {
             Issue.record("arguments that are no object")

@@ -16,7 +16,8 @@ import WaletAccounts
 
     /// Accounts in a file of their own, and a server that keeps to them.
     private static func with(
-        _ model: FakeModel = FakeModel(), _ body: @escaping @Sendable (Accounts, any TestClientProtocol) async throws -> Void
+        _ model: FakeModel = FakeModel(),
+        _ body: @escaping @Sendable (Accounts, any TestClientProtocol) async throws -> Void
     ) async throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "walet-\(UUID().uuidString).sqlite").path
         defer { for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) } }

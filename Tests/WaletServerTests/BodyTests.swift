@@ -82,7 +82,8 @@ import WaletJSON
         server.configuration.request.bodyBytes = 1000
         let model = server.model
         try await server.test { client async throws in
-            let response = try await client.post(Self.path, hello(("user", .string(String(repeating: "u", count: 900)))))
+            let response = try await client.post(
+                Self.path, hello(("user", .string(String(repeating: "u", count: 900)))))
             #expect(response.status == .ok)
             for size in [1000, 100_000] {
                 let response = try await client.post(
@@ -117,7 +118,9 @@ import WaletJSON
         }
     }
 
-    @Test(arguments: ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.x+json"])
+    @Test(arguments: [
+        "application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.x+json",
+    ])
     func jsonTypesAreTaken(type: String) async throws {
         try await TestServer().test { client async throws in
             let response = try await client.post(Self.path, text: hello().text(), headers: [.contentType: type])

@@ -46,7 +46,9 @@ import struct WaletJSON.JSONObject
                 json["choices"] == [
                     [
                         "index": 0,
-                        "message": ["role": "assistant", "content": "Hello world", "refusal": .null, "annotations": []],
+                        "message": [
+                            "role": "assistant", "content": "Hello world", "refusal": .null, "annotations": [],
+                        ],
                         "logprobs": .null, "finish_reason": "stop",
                     ]
                 ])
@@ -83,7 +85,8 @@ import struct WaletJSON.JSONObject
                     [
                         "id": "functions.weather:0", "type": "function",
                         "function": ["name": "weather", "arguments": "{\"city\":\"Bonn\"}"],
-                    ], ["id": "functions.time:1", "type": "function", "function": ["name": "time", "arguments": "{}"]],
+                    ],
+                    ["id": "functions.time:1", "type": "function", "function": ["name": "time", "arguments": "{}"]],
                 ])
         }
     }
@@ -121,7 +124,9 @@ import struct WaletJSON.JSONObject
         try await server.test { client async throws in
             let json = try await client.post(Self.path, hello(("n", 3))).json
             #expect(json["choices"]?.arrayValue?.map { $0["index"] } == [0, 1, 2])
-            #expect(json["choices"]?.arrayValue?.map { $0.at("message.content") } == Array(repeating: "Hello world", count: 3))
+            #expect(
+                json["choices"]?.arrayValue?.map { $0.at("message.content") }
+                    == Array(repeating: "Hello world", count: 3))
             #expect(json.at("usage.prompt_tokens") == 2)
             #expect(json.at("usage.completion_tokens") == 6)
         }
@@ -159,7 +164,8 @@ import struct WaletJSON.JSONObject
         }
         #expect(
             chunks.map { $0.at("choices.0.delta") } == [
-                ["role": "assistant", "content": "", "refusal": .null], ["content": "Hello"], ["content": " world"], [:],
+                ["role": "assistant", "content": "", "refusal": .null], ["content": "Hello"], ["content": " world"],
+                [:],
             ])
         #expect(chunks.map { $0.at("choices.0.finish_reason") } == [.null, .null, .null, "stop"])
     }
@@ -176,7 +182,9 @@ import struct WaletJSON.JSONObject
         #expect(chunks.last?.at("usage.prompt_tokens_details.cached_tokens") == 0)
     }
 
-    @Test(arguments: [["include_obfuscation": true], ["include_usage": false], ["continuous_usage_stats": true], [:]] as [JSONValue])
+    @Test(
+        arguments: [["include_obfuscation": true], ["include_usage": false], ["continuous_usage_stats": true], [:]]
+            as [JSONValue])
     func withoutIncludeUsageNoChunkSpeaksOfIt(options: JSONValue) async throws {
         let chunks = try await Self.stream(FakeModel(), ("stream_options", options)).chunks
         #expect(chunks.allSatisfy { $0["usage"] == nil })

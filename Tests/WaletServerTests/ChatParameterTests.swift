@@ -103,8 +103,14 @@ import struct WaletJSON.JSONObject
         ("response_format", #""json""#, "response_format"),
         ("response_format", #"{"type":"xml"}"#, "response_format.type"),
         ("response_format", #"{"type":"json_schema"}"#, "response_format.json_schema"),
-        ("response_format", #"{"type":"json_schema","json_schema":{"name":"a"}}"#, "response_format.json_schema.schema"),
-        ("response_format", #"{"type":"json_schema","json_schema":{"name":"a b","schema":{}}}"#, "response_format.json_schema.name"),
+        (
+            "response_format", #"{"type":"json_schema","json_schema":{"name":"a"}}"#,
+            "response_format.json_schema.schema"
+        ),
+        (
+            "response_format", #"{"type":"json_schema","json_schema":{"name":"a b","schema":{}}}"#,
+            "response_format.json_schema.name"
+        ),
         ("tools", "[1]", "tools[0]"),
         ("tools", #"[{"type":"custom"}]"#, "tools[0].type"),
         ("tools", #"[{"type":"function"}]"#, "tools[0].function"),
@@ -131,8 +137,14 @@ import struct WaletJSON.JSONObject
         ("messages", #"[{"role":"user","content":1}]"#, "messages[0].content"),
         ("messages", #"[{"role":"user","content":[{"type":"text"}]}]"#, "messages[0].content[0].text"),
         ("messages", #"[{"role":"function","content":"x","name":"f"}]"#, "messages[0].role"),
-        ("messages", #"[{"role":"assistant","content":"x","function_call":{"name":"f"}}]"#, "messages[0].function_call"),
-        ("messages", #"[{"role":"assistant","tool_calls":[{"type":"function","function":{"name":"<x>"}}]}]"#, "messages[0].tool_calls[0].function.name"),
+        (
+            "messages", #"[{"role":"assistant","content":"x","function_call":{"name":"f"}}]"#,
+            "messages[0].function_call"
+        ),
+        (
+            "messages", #"[{"role":"assistant","tool_calls":[{"type":"function","function":{"name":"<x>"}}]}]"#,
+            "messages[0].tool_calls[0].function.name"
+        ),
         ("messages", #"[{"role":"assistant","content":"x","partial":true}]"#, "messages[0].partial"),
         ("model", "5", "model"),
         ("model", "null", "model"),
@@ -277,9 +289,11 @@ import struct WaletJSON.JSONObject
         Thinking([("reasoning_effort", "none")], false, nil), Thinking([("reasoning_effort", "low")], true, 2048),
         Thinking([("reasoning_effort", "minimal")], true, 256), Thinking([("reasoning_effort", "high")], true, nil),
         Thinking([("reasoning_effort", "max")], true, nil), Thinking([("thinking", ["type": "enabled"])], true, nil),
-        Thinking([("thinking", ["type": "disabled"])], false, nil), Thinking([("thinking", ["type": "auto"])], nil, nil),
+        Thinking([("thinking", ["type": "disabled"])], false, nil),
+        Thinking([("thinking", ["type": "auto"])], nil, nil),
         Thinking([("thinking", ["type": "enabled", "budget_tokens": 100])], true, 100),
-        Thinking([("enable_thinking", false)], false, nil), Thinking([("chat_template_kwargs", ["enable_thinking": false])], false, nil),
+        Thinking([("enable_thinking", false)], false, nil),
+        Thinking([("chat_template_kwargs", ["enable_thinking": false])], false, nil),
         Thinking([("chat_template_kwargs", ["thinking": true])], true, nil), Thinking([("thinking_budget", 9)], nil, 9),
         Thinking([("thinking_token_budget", 0)], nil, 0),
         Thinking([("chat_template_kwargs", ["thinking": true, "enable_thinking": true])], true, nil),
@@ -309,7 +323,9 @@ import struct WaletJSON.JSONObject
             return
         }
         #expect(variables == ["style": "brief"])
-        for kwargs: JSONValue in [["messages": []], ["style": ["a": 1]], ["style": .string(String(repeating: "x", count: 2000))]] {
+        for kwargs: JSONValue in [
+            ["messages": []], ["style": ["a": 1]], ["style": .string(String(repeating: "x", count: 2000))],
+        ] {
             let json = try await TestServer.post(server, hello(("chat_template_kwargs", kwargs)))
             #expect(json.at("error.param")?.stringValue?.hasPrefix("chat_template_kwargs.") == true)
         }
@@ -321,7 +337,10 @@ import struct WaletJSON.JSONObject
                 "messages",
                 [
                     ["role": "developer", "content": "Be brief."],
-                    ["role": "user", "content": [["type": "text", "text": "a"], ["type": "text", "text": "b"]], "name": "Ann"],
+                    [
+                        "role": "user", "content": [["type": "text", "text": "a"], ["type": "text", "text": "b"]],
+                        "name": "Ann",
+                    ],
                     [
                         "role": "assistant", "content": .null, "reasoning_content": "hm", "refusal": .null,
                         "tool_calls": [
@@ -342,7 +361,8 @@ import struct WaletJSON.JSONObject
         #expect(tools == [Self.weather])
         #expect(
             messages == [
-                ChatMessage(role: "system", content: "Be brief."), ChatMessage(role: "user", content: "ab", name: "Ann"),
+                ChatMessage(role: "system", content: "Be brief."),
+                ChatMessage(role: "user", content: "ab", name: "Ann"),
                 ChatMessage(
                     role: "assistant", content: nil, reasoning: "hm",
                     toolCalls: [

@@ -37,7 +37,8 @@ import struct WaletJSON.JSONObject
                     ])
         }
         if request.promptLogprobs {
-            events.append(.event(
+            events.append(
+                .event(
                     .promptLogprobs(
                         FakeModel.tokens(of: request).enumerated().map { token($1, isFirst: $0 == 0) })))
         }
@@ -70,7 +71,8 @@ import struct WaletJSON.JSONObject
 
     @Test func promptsMayBeTextsTokensAndListsOfTokens() async throws {
         let cases: [(JSONValue, [[Int]])] = [
-            ("ab", [[1, 97, 98]]), (["a", "b"], [[1, 97], [1, 98]]), ([97, 98], [[97, 98]]), ([[97], [98, 99]], [[97], [98, 99]]),
+            ("ab", [[1, 97, 98]]), (["a", "b"], [[1, 97], [1, 98]]), ([97, 98], [[97, 98]]),
+            ([[97], [98, 99]], [[97], [98, 99]]),
         ]
         for (prompt, tokens) in cases {
             let server = TestServer()
@@ -195,7 +197,8 @@ import struct WaletJSON.JSONObject
             for index in 0..<(answer["choices"]?.arrayValue?.count ?? 0) {
                 let parts = chunks.compactMap { $0.at("choices.0") }.filter { $0["index"] == .int(index) }
                 #expect(
-                    .string(parts.compactMap { $0["text"]?.stringValue }.joined()) == answer.at("choices.\(index).text"))
+                    .string(parts.compactMap { $0["text"]?.stringValue }.joined()) == answer.at("choices.\(index).text")
+                )
                 #expect(parts.last?["finish_reason"] == answer.at("choices.\(index).finish_reason"))
                 for list in ["tokens", "token_logprobs", "text_offset", "top_logprobs"] {
                     let joined = parts.flatMap { $0.at("logprobs.\(list)")?.arrayValue ?? [] }

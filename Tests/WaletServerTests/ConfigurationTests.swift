@@ -30,9 +30,12 @@ import Walet
     }
 
     @Test func everySettingCanBeReadFromEverywhere() throws {
+        let key = try Self.file("secret\n")
+        defer { try? FileManager.default.removeItem(atPath: key) }
         let values: [String: String] = [
             "host": "127.0.0.1", "port": "8081", "open": "false", "model": "a=/x/y,b=z", "memory_budget": "16G",
             "max_running": "8", "max_waiting": "9", "cache_memory": "1G", "cache_dir": "/cache", "cache_disk": "5G",
+            "upstream_key": "b=\(key)", "upstream_timeout": "90s",
             "threads": "4", "context": "4096", "precision": "exact", "tls_cert": "/c", "tls_key": "/k",
             "database": "/d", "prices": "/p", "audit_dir": "/a", "audit_required": "true", "audit_text": "yes",
             "sovereign": "1", "max_body_bytes": "1MiB", "max_header_bytes": "8K", "max_header_count": "50",
@@ -58,6 +61,8 @@ import Walet
             #expect(configuration.memoryBudget == 16 << 30)
             #expect(configuration.threads == 4 && configuration.contextLength == 4096)
             #expect(configuration.precision == .exact)
+            #expect(configuration.upstreamKeys.mapValues(\.secret) == ["b": "secret"])
+            #expect(configuration.upstreamTimeout == .seconds(90))
             #expect(configuration.engine.maximumRunning == 8 && configuration.engine.maximumWaiting == 9)
             #expect(configuration.engine.cacheBytes == 1 << 30 && configuration.engine.storeBytes == 5 << 30)
             #expect(configuration.cacheFolder == "/cache")
@@ -111,7 +116,10 @@ import Walet
         let flag = "--" + name.replacing("_", with: "-")
         for (configure, place): (() throws -> ServerConfiguration, String) in [
             ({ try ServerConfiguration(flags: [name: value]) }, flag),
-            ({ try ServerConfiguration(environment: ["WALET_" + name.uppercased(): value]) }, "WALET_" + name.uppercased()),
+            (
+                { try ServerConfiguration(environment: ["WALET_" + name.uppercased(): value]) },
+                "WALET_" + name.uppercased()
+            ),
         ] {
             do {
                 _ = try configure()
@@ -180,8 +188,10 @@ import Walet
         let root = FileManager.default.temporaryDirectory.appending(path: "walet-\(UUID().uuidString)").path
         defer { try? FileManager.default.removeItem(atPath: root) }
         let folders = try CacheFolders(root)
-        let names = ["a", "../a", "..", ".", "a/b", "a%2fb", "A", "é", String(repeating: "x", count: 200) + "1",
-            String(repeating: "x", count: 200) + "2", String(repeating: "/", count: 200)]
+        let names = [
+            "a", "../a", "..", ".", "a/b", "a%2fb", "A", "é", String(repeating: "x", count: 200) + "1",
+            String(repeating: "x", count: 200) + "2", String(repeating: "/", count: 200),
+        ]
         let paths = names.map { folders.folder(of: $0).path }
         #expect(Set(paths).count == names.count)
         for path in paths {

@@ -46,8 +46,10 @@ import Walet
 
     @Test func textBecomesTokensAndBack() async throws {
         try await TestServer().test { client async throws in
-            let tokens = try await client.post("/tokenize", ["model": "fake", "prompt": "ab", "return_token_strs": true])
-                .json
+            let tokens = try await client.post(
+                "/tokenize", ["model": "fake", "prompt": "ab", "return_token_strs": true]
+            )
+            .json
             #expect(
                 tokens == [
                     "count": 3, "max_model_len": 100_000, "tokens": [1, 97, 98], "token_strs": ["\u{01}", "a", "b"],
@@ -57,7 +59,8 @@ import Walet
             ).json
             #expect(plain["tokens"] == [97, 98])
             let chat = try await client.post(
-                "/tokenize", ["model": "fake", "messages": [["role": "user", "content": "ab"]], "reasoning_effort": "none"]
+                "/tokenize",
+                ["model": "fake", "messages": [["role": "user", "content": "ab"]], "reasoning_effort": "none"]
             ).json
             #expect(chat["count"] == 2)
             let text = try await client.post("/detokenize", ["model": "fake", "tokens": [97, 98]]).json

@@ -24,6 +24,8 @@ struct TestServer: Sendable {
 
     var configuration = ServerConfiguration()
     var model: FakeModel
+    /// What is served instead of ``model``, where it is no fake.
+    var served: (any ServedModel)?
     var gatekeeper: MemoryGatekeeper
     var audit = MemoryAudit()
     var metrics = ServerMetrics(build: ServerMetrics.BuildInfo(version: "test"))
@@ -46,7 +48,7 @@ struct TestServer: Sendable {
     }
 
     var registry: ModelRegistry {
-        let model = model
+        let model = served ?? model
         return ModelRegistry(
             [ModelSpecification(name: "fake", source: "fake"), ModelSpecification(name: "own/er", source: "fake")],
             memoryBudget: nil, metrics: metrics, logger: logger, created: Date(timeIntervalSince1970: 1_750_000_000)

@@ -104,7 +104,8 @@ import WaletJSON
     @Test func chunksOfWrongLengthGet400AndNoAnswer() async throws {
         let server = TestServer()
         let text = try await Self.exchange(
-            postHead("/v1/chat/completions", ["Transfer-Encoding: chunked"]) + "xyz\r\n\(Self.body)\r\n0\r\n\r\n", server)
+            postHead("/v1/chat/completions", ["Transfer-Encoding: chunked"]) + "xyz\r\n\(Self.body)\r\n0\r\n\r\n",
+            server)
         #expect(text.hasPrefix("HTTP/1.1 400 "))
         #expect(server.model.requests.isEmpty)
     }

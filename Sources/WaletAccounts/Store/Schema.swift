@@ -21,7 +21,7 @@ package struct Migration: Sendable {
 }
 
 package enum Schema {
-    package static let migrations = [version1]
+    package static let migrations = [version1, version2]
 
     /// Money is in nano-dollars, time in microseconds since 1970, days in days since 1970.
     private static let version1 = Migration(
@@ -98,6 +98,18 @@ package enum Schema {
             FOR EACH STATEMENT EXECUTE FUNCTION walet_append_only()
             """,
         ])
+
+    /// The journal of what was done to keys. An audit log has what has a `recorded_at`; the server that `claimed_by` names
+    /// is about to record it.
+    private static let version2 = Migration([
+        """
+        CREATE TABLE walet_key_action (
+            id {id}, done_at INTEGER NOT NULL, action TEXT NOT NULL, key_id TEXT NOT NULL, tenant TEXT NOT NULL,
+            done_by TEXT NOT NULL, details TEXT NOT NULL, claimed_by TEXT, recorded_at INTEGER,
+            CHECK (action IN ('create', 'set', 'revoke'))) {strict}
+        """,
+        "CREATE INDEX walet_key_action_recorded ON walet_key_action (recorded_at, id)",
+    ])
 
     /// Brings the tables to the newest version that is known, in one transaction.
     /// - Throws: ``AccountsError/newerSchema(database:found:supported:)``, or `StoreError`: what the database says.

@@ -37,11 +37,11 @@ final class ByteAutomaton: Sendable {
 
     /// Keeps what can be reached and can accept; nil where that is nothing.
     /// - Parameters:
-    ///   - rows: a state's transitions, whose ranges do not overlap.
+    ///   - rows: the transitions of all states.
     ///   - boundaries: how many of the states, from the first on, are between two characters; nil where bytes are not
     ///     counted as characters.
     init?(
-        rows: [[Transition]], accepting: [Bool], boundaries: Int? = nil, path: String, budget: inout CompileBudget
+        rows: ByteRows, accepting: [Bool], boundaries: Int? = nil, path: String, budget: inout CompileBudget
     ) throws(GrammarError) {
         guard let order = Self.usefulStates(rows, accepting) else { return nil }
         var number = [Int32](repeating: -1, count: rows.count)
@@ -125,11 +125,8 @@ final class ByteAutomaton: Sendable {
     }
 
     /// States that can be reached and can accept, the start first; nil where the start cannot.
-    private static func usefulStates(_ rows: [[Transition]], _ accepting: [Bool]) -> [Int32]? {
-        var sources = [[Int32]](repeating: [], count: rows.count)
-        for (state, row) in rows.enumerated() {
-            for transition in row { sources[Int(transition.target)].append(Int32(state)) }
-        }
+    private static func usefulStates(_ rows: ByteRows, _ accepting: [Bool]) -> [Int32]? {
+        let sources = ReverseEdges(rows)
         var canAccept = accepting
         var stack = accepting.indices.filter { accepting[$0] }.map { Int32($0) }
         while let state = stack.popLast() {
@@ -138,7 +135,7 @@ final class ByteAutomaton: Sendable {
                 stack.append(source)
             }
         }
-        guard !rows.isEmpty, canAccept[0] else { return nil }
+        guard rows.count > 0, canAccept[0] else { return nil }
         var isReached = [Bool](repeating: false, count: rows.count)
         isReached[0] = true
         var order: [Int32] = [0]
@@ -162,7 +159,7 @@ final class ByteAutomaton: Sendable {
     ) throws(GrammarError) -> ByteAutomaton? {
         var numbers: [State: Int32] = [start: 0]
         var states = [start]
-        var rows: [[Transition]] = []
+        var rows = ByteRows(stateCount: 0)
         while rows.count < states.count {
             try budget.spend(alphabet.count * 4, at: path)
             let state = states[rows.count]
@@ -183,7 +180,7 @@ final class ByteAutomaton: Sendable {
                     row.append(Transition(low: byte, high: byte, target: number))
                 }
             }
-            rows.append(row)
+            _ = rows.append(row)
         }
         return try ByteAutomaton(rows: rows, accepting: states.map(accepts), path: path, budget: &budget)
     }
@@ -220,7 +217,7 @@ final class ByteAutomaton: Sendable {
     }
 }
 
-/// Where the transitions of a table come from, by where they lead.
+/// Where transitions come from, by where they lead.
 struct ReverseEdges {
     private var position: [Int32]
     private var sources: [Int32]
@@ -236,6 +233,22 @@ struct ReverseEdges {
         for (index, target) in table.enumerated() where target >= 0 {
             sources[Int(filled[Int(target)])] = Int32(index / classCount)
             filled[Int(target)] += 1
+        }
+    }
+
+    init(_ rows: ByteRows) {
+        position = [Int32](repeating: 0, count: rows.count + 1)
+        for state in 0..<rows.count {
+            for transition in rows[state] { position[Int(transition.target) + 1] += 1 }
+        }
+        for state in 0..<rows.count { position[state + 1] += position[state] }
+        sources = [Int32](repeating: 0, count: Int(position[rows.count]))
+        var filled = position
+        for state in 0..<rows.count {
+            for transition in rows[state] {
+                sources[Int(filled[Int(transition.target)])] = Int32(state)
+                filled[Int(transition.target)] += 1
+            }
         }
     }
 

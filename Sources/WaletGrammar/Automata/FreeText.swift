@@ -60,7 +60,7 @@ enum FreeText {
                 }
             }
         }
-        var rows: [[ByteAutomaton.Transition]] = []
+        var rows = ByteRows(stateCount: 0)
         for state in children.indices {
             var row: [ByteAutomaton.Transition] = []
             for byte in 0..<256 {
@@ -72,7 +72,7 @@ enum FreeText {
                     row.append(.init(low: UInt8(byte), high: UInt8(byte), target: target))
                 }
             }
-            rows.append(row)
+            _ = rows.append(row)
         }
         return try ByteAutomaton(
             rows: rows, accepting: [Bool](repeating: true, count: rows.count), path: path, budget: &budget)

@@ -48,8 +48,11 @@ struct SeededHash {
     private(set) var value = SeededHash.seed
 
     @inline(__always)
-    mutating func add(_ number: Int32) {
-        let product = (value ^ UInt64(UInt32(bitPattern: number))).multipliedFullWidth(by: 0xD6E8_FEB8_6659_FD93)
+    mutating func add(_ number: Int32) { add(UInt64(UInt32(bitPattern: number))) }
+
+    @inline(__always)
+    mutating func add(_ word: UInt64) {
+        let product = (value ^ word).multipliedFullWidth(by: 0xD6E8_FEB8_6659_FD93)
         value = product.high ^ product.low
     }
 }

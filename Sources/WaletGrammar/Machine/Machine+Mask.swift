@@ -94,7 +94,8 @@ extension Machine {
         case .bounded(let automaton, let maximum):
             let room = min(maximum - reading.detail, Int32(vocabulary.longest) + automaton.mostNeeded)
             useCached(
-                MaskCache.Key(owner: automaton.id, state: Int64(reading.state), detail: Int64(room) + 1), reading, words)
+                MaskCache.Key(owner: automaton.id, state: Int64(reading.state), detail: Int64(room) + 1), reading, words
+            )
         case .string(let minimum, let maximum):
             let longest = Int32(vocabulary.longest)
             let needed = min(max(0, minimum - reading.detail), longest + 1)

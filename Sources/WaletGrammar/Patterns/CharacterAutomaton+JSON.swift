@@ -5,28 +5,10 @@ extension CharacterAutomaton {
     /// character has one spelling, as ``StringBody/canonical`` has it. Nil where nothing is accepted.
     func jsonAutomaton(path: String, budget: inout CompileBudget) throws(GrammarError) -> ByteAutomaton? {
         guard !isEmpty else { return nil }
-        var writer = SpellingWriter(path: path, stateCount: stateCount)
-        let spellings = spellings(&writer)
-        for state in 0..<stateCount {
-            var items: [SpellingWriter.Item] = []
-            for kind in 0..<classCount {
-                let target = table[state * classCount + kind]
-                guard target >= 0 else { continue }
-                for spelling in spellings[kind] { items.append(.init(spelling: spelling, target: target)) }
-            }
-            if accepting[state] { items.append(.init(spelling: writer.quote, target: writer.closed)) }
-            try writer.write(items, to: state, budget: &budget)
-        }
+        let trie = try SpellingTrie(intervals, path: path, budget: &budget)
+        var writer = SpellingWriter(trie, automaton: self, path: path)
+        for state in 0..<stateCount { try writer.write(state, budget: &budget) }
         return try writer.finish(budget: &budget)
-    }
-
-    /// The spellings of each class of characters.
-    private func spellings(_ writer: inout SpellingWriter) -> [[Int32]] {
-        var result = [[Int32]](repeating: [], count: classCount)
-        for (range, kind) in intervals {
-            for sequence in Self.spellings(of: range) { result[kind].append(writer.intern(sequence)) }
-        }
-        return result
     }
 
     /// A range of characters as sequences of byte ranges.
@@ -86,100 +68,5 @@ extension CharacterAutomaton {
         var bytes = [leads[continuation] | UInt8(value >> UInt32(6 * continuation))]
         for index in (0..<continuation).reversed() { bytes.append(0x80 | UInt8(value >> UInt32(6 * index) & 0x3F)) }
         return bytes
-    }
-}
-
-/// Writes transitions over whole spellings as transitions over bytes. No spelling begins with another, so that at most
-/// one ends at a byte.
-private struct SpellingWriter {
-    struct Item: Hashable {
-        var spelling: Int32
-        var target: Int32
-    }
-
-    private let path: String
-    private var rows: [[ByteAutomaton.Transition]]
-    /// Sequences of byte ranges, as their first range and the rest; -1 for none.
-    private var firsts: [ClosedRange<UInt8>] = []
-    private var rests: [Int32] = []
-    private var numbers: [[ClosedRange<UInt8>]: Int32] = [:]
-    /// States inside a character, by what may follow.
-    private var inner: [[Item]: Int32] = [:]
-    let closed: Int32
-    private(set) var quote: Int32 = 0
-
-    init(path: String, stateCount: Int) {
-        self.path = path
-        rows = [[ByteAutomaton.Transition]](repeating: [], count: stateCount + 1)
-        closed = Int32(stateCount)
-        quote = intern([UInt8(ascii: "\"")...UInt8(ascii: "\"")])
-    }
-
-    mutating func intern(_ sequence: [ClosedRange<UInt8>]) -> Int32 {
-        guard let first = sequence.first else { return -1 }
-        if let known = numbers[sequence] { return known }
-        let rest = intern(Array(sequence.dropFirst()))
-        let number = Int32(firsts.count)
-        firsts.append(first)
-        rests.append(rest)
-        numbers[sequence] = number
-        return number
-    }
-
-    mutating func write(_ items: [Item], to state: Int, budget: inout CompileBudget) throws(GrammarError) {
-        // Ranges between which nothing changes.
-        var starts = ByteSet()
-        for item in items {
-            let range = firsts[Int(item.spelling)]
-            starts.insert(range.lowerBound)
-            if range.upperBound < 255 { starts.insert(range.upperBound + 1) }
-        }
-        try budget.spend(items.count * max(1, starts.count) / 8 + 8, at: path)
-        var low: Int?
-        for byte in 0...256 where byte == 256 || starts.contains(UInt8(byte)) {
-            if let low { try write(items, UInt8(low)...UInt8(byte - 1), to: state, budget: &budget) }
-            low = byte
-        }
-    }
-
-    private mutating func write(
-        _ items: [Item], _ range: ClosedRange<UInt8>, to state: Int, budget: inout CompileBudget
-    ) throws(GrammarError) {
-        var following: [Item] = []
-        for item in items where firsts[Int(item.spelling)].contains(range.lowerBound) {
-            let rest = rests[Int(item.spelling)]
-            if rest < 0 {
-                append(range, item.target, to: state)
-                return
-            }
-            following.append(Item(spelling: rest, target: item.target))
-        }
-        guard !following.isEmpty else { return }
-        following.sort { ($0.spelling, $0.target) < ($1.spelling, $1.target) }
-        if let known = inner[following] {
-            append(range, known, to: state)
-            return
-        }
-        let number = rows.count
-        rows.append([])
-        inner[following] = Int32(number)
-        append(range, Int32(number), to: state)
-        // At most five deep: \u00XX is the longest spelling.
-        try write(following, to: number, budget: &budget)
-    }
-
-    private mutating func append(_ range: ClosedRange<UInt8>, _ target: Int32, to state: Int) {
-        if let last = rows[state].last, last.target == target, Int(last.high) + 1 == Int(range.lowerBound) {
-            rows[state][rows[state].count - 1].high = range.upperBound
-        } else {
-            rows[state].append(.init(low: range.lowerBound, high: range.upperBound, target: target))
-        }
-    }
-
-    func finish(budget: inout CompileBudget) throws(GrammarError) -> ByteAutomaton? {
-        var accepting = [Bool](repeating: false, count: rows.count)
-        accepting[Int(closed)] = true
-        return try ByteAutomaton(
-            rows: rows, accepting: accepting, boundaries: Int(closed), path: path, budget: &budget)
     }
 }

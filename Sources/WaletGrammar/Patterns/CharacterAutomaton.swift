@@ -74,7 +74,9 @@ struct CharacterAutomaton: Sendable {
     }
 
     /// Strings of a number of characters at least.
-    func ofLength(atLeast minimum: Int, path: String, budget: inout CompileBudget) throws(GrammarError) -> CharacterAutomaton {
+    func ofLength(atLeast minimum: Int, path: String, budget: inout CompileBudget) throws(GrammarError)
+        -> CharacterAutomaton
+    {
         guard minimum > 0, !isEmpty else { return self }
         let least = Int32(clamping: minimum)
         return try Self.exploring(

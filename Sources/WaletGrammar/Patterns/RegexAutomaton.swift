@@ -1,4 +1,4 @@
-// A pattern's automaton: Thompson's construction, then subsets.
+// A pattern's automaton: Thompson's construction, then sets of positions.
 
 /// Turns a parsed pattern into a ``CharacterAutomaton``. As JSON Schema has it, a pattern matches anywhere in a string
 /// unless it is anchored.
@@ -92,7 +92,7 @@ struct RegexAutomaton {
         }
     }
 
-    // MARK: Subsets
+    // MARK: Closures
 
     private struct Alphabet {
         var intervals: [(range: ClosedRange<UInt32>, kind: Int)] = []
@@ -146,8 +146,9 @@ struct RegexAutomaton {
         return result
     }
 
-    /// States from which the match is reached without an anchor to the start: the others are dead after a character.
-    private func reaching(_ match: Int32) -> [Bool] {
+    /// States from which the match is reached without an anchor to the start, since the others are dead after a
+    /// character; and those from which it is reached without a character.
+    private func reaching(_ match: Int32) -> (alive: [Bool], endsHere: [Bool]) {
         var sources = [[Int32]](repeating: [], count: states.count)
         var endSources = [[Int32]](repeating: [], count: states.count)
         for (index, state) in states.enumerated() {
@@ -185,18 +186,21 @@ struct RegexAutomaton {
                 stack.append(source)
             }
         }
-        return reaches
+        return (reaches, isDone)
     }
 
     /// What is reached without a character, sorted; only states that wait for a character or the end are kept.
     private func closure(
-        _ seeds: [Int32], atStart: Bool, alive: [Bool], _ marks: inout [Int32], _ mark: Int32
-    ) -> [Int32] {
-        var stack = seeds
+        _ seed: Int32, atStart: Bool, alive: [Bool], _ marks: inout [Int32], _ mark: Int32,
+        _ budget: inout CompileBudget
+    ) throws(GrammarError) -> [Int32] {
+        var stack = [seed]
         var result: [Int32] = []
+        var visited = 0
         while let index = stack.popLast() {
             guard marks[Int(index)] != mark else { continue }
             marks[Int(index)] = mark
+            visited += 1
             guard atStart || alive[Int(index)] else { continue }
             let state = states[Int(index)]
             switch state.kind {
@@ -207,6 +211,7 @@ struct RegexAutomaton {
             case .start: if atStart { stack.append(state.next) }
             }
         }
+        try budget.spend(visited / 4 + result.count + 1, at: path)
         return result.sorted()
     }
 
@@ -234,52 +239,34 @@ struct RegexAutomaton {
         from start: Int32, match: Int32, budget: inout CompileBudget
     ) throws(GrammarError) -> CharacterAutomaton {
         let alphabet = try alphabet(&budget)
-        let alive = reaching(match)
+        let (alive, endsHere) = reaching(match)
         var marks = [Int32](repeating: -1, count: states.count)
-        var mark: Int32 = 0
-        let first = closure([start], atStart: true, alive: alive, &marks, mark)
-        // The start is a state of its own: what follows an anchor there follows nowhere else.
-        var list = [first]
-        var numbers: [[Int32]: Int32] = [:]
-        var table: [Int32] = []
-        var accepting: [Bool] = []
-        var targets = [[Int32]](repeating: [], count: alphabet.classCount)
-        while accepting.count < list.count {
-            let set = list[accepting.count]
-            accepting.append(accepts(set, match: match, atStart: accepting.isEmpty))
-            try budget.spend(set.count + alphabet.classCount, at: path)
-            // Once matched, always matched: what follows is free.
-            let isMatched = set.contains(match)
-            for index in set {
-                guard case .set(let number) = states[Int(index)].kind else { continue }
-                for kind in alphabet.classes[number] { targets[kind].append(states[Int(index)].next) }
-                try budget.spend(alphabet.classes[number].count, at: path)
-            }
-            for kind in 0..<alphabet.classCount {
-                if isMatched {
-                    targets[kind] = [match]
-                } else if targets[kind].isEmpty {
-                    table.append(-1)
-                    continue
-                }
-                mark += 1
-                let next = closure(targets[kind], atStart: false, alive: alive, &marks, mark)
-                try budget.spend(targets[kind].count + next.count * 2, at: path)
-                targets[kind].removeAll(keepingCapacity: true)
-                if next.isEmpty {
-                    table.append(-1)
-                } else if let known = numbers[next] {
-                    table.append(known)
-                } else {
-                    let number = Int32(list.count)
-                    numbers[next] = number
-                    list.append(next)
-                    table.append(number)
-                }
+        let first = try closure(start, atStart: true, alive: alive, &marks, Int32(states.count), &budget)
+        // Only states that wait for something are followed. Numbered as they were built, each item of a sequence comes
+        // right after the one that follows it.
+        var numbers = [Int32](repeating: -1, count: states.count)
+        var positions: [Int32] = []
+        for (index, state) in states.enumerated() where alive[index] {
+            switch state.kind {
+            case .set, .end, .match:
+                numbers[index] = Int32(positions.count)
+                positions.append(Int32(index))
+            case .split, .start: break
             }
         }
-        return CharacterAutomaton(
-            intervals: alphabet.intervals, classCount: alphabet.classCount, table: table, accepting: accepting
-        ).trimmed()
+        var sets = try PositionSets(
+            count: positions.count, classCount: alphabet.classCount, path: path, budget: &budget)
+        for (position, index) in positions.enumerated() {
+            if endsHere[Int(index)] { sets.markEnd(position) }
+            guard case .set(let number) = states[Int(index)].kind else { continue }
+            for kind in alphabet.classes[number] { sets.mark(position, kind) }
+            try budget.spend(alphabet.classes[number].count / 2 + 1, at: path)
+            let next = try closure(states[Int(index)].next, atStart: false, alive: alive, &marks, index, &budget)
+            sets.follow(position, next.map { numbers[Int($0)] })
+        }
+        return try sets.automaton(
+            from: first.map { numbers[Int($0)] }.filter { $0 >= 0 }, match: numbers[Int(match)],
+            startAccepts: accepts(first, match: match, atStart: true), intervals: alphabet.intervals, path: path,
+            budget: &budget)
     }
 }

@@ -139,7 +139,8 @@ struct SchemaCompiler {
         let lexer: Int32?
         if patterns.isEmpty, formats.isEmpty {
             let key = LexerKey.string(minimum: Int32(clamping: minimum), maximum: maximum)
-            lexer = builder.knownLexer(key)
+            lexer =
+                builder.knownLexer(key)
                 ?? builder.addLexer(key, .string(minimum: Int32(clamping: minimum), maximum: maximum))
         } else {
             let key = LexerKey.pattern(patterns, formats, minimum: minimum, maximum: maximum)
@@ -170,14 +171,11 @@ struct SchemaCompiler {
         if patterns.isEmpty, formats.count == 1, minimum == 0 {
             return try formats[0].jsonAutomaton(path: path)
         }
-        var automaton = CharacterAutomaton.everything
-        for format in formats {
-            automaton = try automaton.intersection(format.automaton(path: path), path: path, budget: &budget)
-        }
-        for pattern in patterns {
-            let other = try terms.automaton(of: pattern, at: path, budget: &budget)
-            automaton = try automaton.intersection(other, path: path, budget: &budget)
-        }
+        var parts: [CharacterAutomaton] = []
+        for format in formats { parts.append(try format.automaton(path: path)) }
+        for pattern in patterns { parts.append(try terms.automaton(of: pattern, at: path, budget: &budget)) }
+        var automaton = parts.first ?? .everything
+        for part in parts.dropFirst() { automaton = try automaton.intersection(part, path: path, budget: &budget) }
         automaton = try automaton.ofLength(atLeast: minimum, path: path, budget: &budget)
         return try automaton.jsonAutomaton(path: path, budget: &budget)
     }

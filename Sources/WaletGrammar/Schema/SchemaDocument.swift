@@ -50,7 +50,8 @@ struct SchemaDocument {
         case .object(let object):
             result = try KeywordReader(object, path: path, isStrict: isStrict, limits: limits).read(&self)
         default:
-            throw .invalid(path: path, expected: "a schema, which is an object or a boolean", found: values[Int(id)].kind)
+            throw .invalid(
+                path: path, expected: "a schema, which is an object or a boolean", found: values[Int(id)].kind)
         }
         keywords[Int(id)] = result
         return result

@@ -57,20 +57,32 @@ public struct TokenMask: Sendable, Equatable {
     /// Sets the logits of all other ids to minus infinity, those beyond the vocabulary too.
     /// - Parameter logits: `[vocabulary]`, which a model may have padded.
     public func apply(to logits: UnsafeMutableBufferPointer<Float>) {
+        // Most masks allow a few ids, or nearly all of them: what lies between two allowed ids is filled at once.
+        var next = 0
         for (index, word) in words.enumerated() {
+            guard word != 0 else { continue }
             let start = index * 64
-            guard word != ~0 else { continue }
-            var others = ~word
-            while others != 0 {
-                let id = start + others.trailingZeroBitCount
-                if id < logits.count { logits[id] = -.infinity }
-                others &= others - 1
+            if word == ~0 {
+                Self.forbid(next..<start, logits)
+                next = start + 64
+                continue
+            }
+            var rest = word
+            while rest != 0 {
+                let id = start + rest.trailingZeroBitCount
+                let run = (~(rest >> UInt64(rest.trailingZeroBitCount))).trailingZeroBitCount
+                Self.forbid(next..<id, logits)
+                next = id + run
+                rest &= next - start < 64 ? ~0 << UInt64(next - start) : 0
             }
         }
-        var id = words.count * 64
-        while id < logits.count {
-            logits[id] = -.infinity
-            id += 1
-        }
+        Self.forbid(next..<max(next, logits.count), logits)
+    }
+
+    @inline(__always)
+    private static func forbid(_ ids: Range<Int>, _ logits: UnsafeMutableBufferPointer<Float>) {
+        let ids = ids.clamped(to: 0..<logits.count)
+        guard !ids.isEmpty else { return }
+        UnsafeMutableBufferPointer(rebasing: logits[ids]).update(repeating: -.infinity)
     }
 }

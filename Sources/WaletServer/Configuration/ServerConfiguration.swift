@@ -15,6 +15,10 @@ public struct ServerConfiguration: Sendable {
     public var threads: Int?
     /// Tokens of prompt and answer together, at most; nil for the model's own.
     public var contextLength: Int?
+    /// The keys with which other servers are called, by our names of the models that they serve.
+    public var upstreamKeys: [String: UpstreamKey] = [:]
+    /// Silence of another server after which its answer counts as broken.
+    public var upstreamTimeout = Duration.seconds(300)
     public var precision = Precision.fast
     /// How requests share each model's time and memory. A queue without an end would only make everybody wait.
     public var engine: EngineOptions = {
@@ -57,9 +61,8 @@ public struct ServerConfiguration: Sendable {
     /// Names of all settings, as a file has them.
     public static let names: Set<String> = [
         "host", "port", "open", "model", "memory_budget", "threads", "context", "precision", "max_running",
-        "max_waiting",
-        "cache_memory", "cache_dir", "cache_disk", "tls_cert", "tls_key",
-        "database", "prices", "audit_dir", "audit_required", "audit_text", "sovereign", "max_body_bytes",
+        "max_waiting", "cache_memory", "cache_dir", "cache_disk", "upstream_key", "upstream_timeout", "tls_cert",
+        "tls_key", "database", "prices", "audit_dir", "audit_required", "audit_text", "sovereign", "max_body_bytes",
         "max_header_bytes", "max_header_count", "max_connections", "head_timeout", "body_timeout", "idle_timeout",
         "stall_timeout", "drain_timeout", "keep_alive", "max_tokens", "max_choices", "template_variables",
         "cors_origins", "allowed_hosts", "open_metrics", "log_level",
@@ -77,6 +80,7 @@ public struct ServerConfiguration: Sendable {
             source: try ConfigurationSource(flags: flags, environment: environment, file: file, names: Self.names))
         try readAddress(reader)
         try readModels(reader)
+        try readUpstreams(reader, environment)
         try readBooks(reader)
         try readLimits(reader)
         try readServing(reader)
@@ -121,6 +125,35 @@ public struct ServerConfiguration: Sendable {
                 throw ConfigurationError(place: "--cache-dir", reason: "is missing: there is no cache on disk to bound")
             }
             engine.storeBytes = bytes
+        }
+    }
+
+    private mutating func readUpstreams(
+        _ reader: SettingReader, _ environment: [String: String]
+    ) throws(ConfigurationError) {
+        if let keys = reader.list("upstream_key") {
+            upstreamKeys = try UpstreamKey.read(
+                keys, environment: environment, place: reader.source.value("upstream_key")?.place ?? "--upstream-key")
+        }
+        let range = Duration.milliseconds(100)...Duration.seconds(86400)
+        upstreamTimeout = try reader.duration("upstream_timeout", range) ?? upstreamTimeout
+    }
+
+    /// Checks what can only be said of all models together.
+    /// - Throws: ``ConfigurationError`` for a key that belongs to no other server, and for another server of one that connects
+    ///   to nobody.
+    public func checkUpstreams() throws(ConfigurationError) {
+        let names = Set(models.filter { $0.upstream != nil }.map(\.name))
+        for name in upstreamKeys.keys.sorted() where !names.contains(name) {
+            throw ConfigurationError(
+                place: "--upstream-key", reason: "no other server serves a model named '\(name.prefix(100))'")
+        }
+        guard isSovereign else { return }
+        for model in models {
+            guard let upstream = model.upstream else { continue }
+            throw ConfigurationError(
+                place: "--sovereign",
+                reason: "a sovereign server connects to nobody, so '\(model.name)' cannot be served by \(upstream)")
         }
     }
 

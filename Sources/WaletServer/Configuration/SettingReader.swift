@@ -97,11 +97,15 @@ struct SettingReader {
 }
 
 extension ModelSpecification {
-    /// Reads `NAME=SOURCE`, or a source whose last component is the name.
+    /// Reads `NAME=SOURCE`, or a source whose last component is the name. The address of another server needs a name before
+    /// it.
     public init(parsing text: String, place: String) throws(ConfigurationError) {
         let name: String
         let source: String
-        if let equals = text.firstIndex(of: "=") {
+        if UpstreamAddress.isAddress(text) {
+            throw ConfigurationError(
+                place: place, reason: "expected NAME=\(text.prefix(100)): a model of another server needs a name")
+        } else if let equals = text.firstIndex(of: "=") {
             name = String(text[..<equals])
             source = String(text[text.index(after: equals)...])
         } else {
@@ -117,6 +121,7 @@ extension ModelSpecification {
             throw ConfigurationError(
                 place: place, reason: "expected NAME=MODEL or a model, found '\(text.prefix(100))'")
         }
+        if UpstreamAddress.isAddress(source) { _ = try UpstreamAddress(parsing: source, place: place) }
         self.init(name: name, source: source)
     }
 }

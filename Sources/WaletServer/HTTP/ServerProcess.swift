@@ -107,14 +107,17 @@ private struct ReloadService: Service {
     }
 }
 
-/// Loads the first model, so that the first request need not wait; a server whose model cannot be loaded ends.
+/// Loads the first model, so that the first request need not wait; a server whose model cannot be loaded ends, but for one
+/// behind another server, which may still be starting: each request asks again.
 private struct PreloadService: Service {
     let serving: Serving
     let model: String?
     let readiness: Readiness
 
     func run() async throws {
-        if let model { _ = try await serving.models.lease(model) }
+        do {
+            if let model { _ = try await serving.models.lease(model) }
+        } catch let error as APIError where error.kind == .upstream || error.kind == .overloaded {}
         readiness.set()
         try? await gracefulShutdown()
     }

@@ -12,6 +12,8 @@ final class AnswerRun: Sendable {
         var callsTools = false
         /// All that was said, in whatever kind of piece.
         var text = ""
+        /// So many pieces it came in: a token each at least.
+        var pieces = 0
     }
 
     private struct State {
@@ -61,26 +63,45 @@ final class AnswerRun: Sendable {
     /// Starts the model and a task that follows it.
     /// - Throws: what the model finds wrong before any work.
     func start(_ client: ClientPresence) async throws -> ServedAnswer {
-        let prompts = call.prompts
-        var firsts: [(choices: Range<Int>, pieces: Pieces)] = []
+        // A task of its own, as another server may take its time.
+        let starting = Task { try await self.startPrompts() }
+        client.onLeave { starting.cancel() }
+        let started: [(choices: Range<Int>, pieces: Pieces)]
         do {
-            for choices in prompts {
-                firsts.append((choices, try lease.model.respond(to: requests[choices.lowerBound])))
+            started = try await withTaskCancellationHandler {
+                try await starting.value
+            } onCancel: {
+                starting.cancel()
             }
         } catch {
             let apiError = APIError(error)
-            let outcome = Outcome.failed(apiError.code ?? "\(apiError.kind)")
-            _ = await Task { await self.conclude(outcome, status: apiError.status.code) }.value
+            let isGone = error is CancellationError
+            let outcome = isGone ? Outcome.disconnected : .failed(apiError.code ?? "\(apiError.kind)")
+            let status = isGone ? 499 : apiError.status.code
+            _ = await Task { await self.conclude(outcome, status: status) }.value
             throw apiError
         }
         let (events, output) = AsyncThrowingStream.makeStream(of: ServedEvent.self)
-        let started = firsts
         let task = serving.active.start { await self.follow(started, output) }
         output.onTermination = { _ in task.cancel() }
         client.onLeave { task.cancel() }
         return ServedAnswer(
             id: Self.makeID(), model: lease.name, created: Int(Date.now.timeIntervalSince1970),
             fingerprint: Self.fingerprint(serving.options.version, lease), events: events)
+    }
+
+    /// Starts the first choice of each prompt; those of several prompts side by side, as another server may take its time.
+    private func startPrompts() async throws -> [(choices: Range<Int>, pieces: Pieces)] {
+        let prompts = call.prompts
+        if prompts.count == 1 { return [(prompts[0], try await lease.model.respond(to: requests[0]))] }
+        return try await withThrowingTaskGroup(of: (Int, Pieces).self) { group in
+            for (index, choices) in prompts.enumerated() {
+                group.addTask { (index, try await self.lease.model.respond(to: self.requests[choices.lowerBound])) }
+            }
+            var pieces: [Int: Pieces] = [:]
+            for try await (index, started) in group { pieces[index] = started }
+            return prompts.enumerated().compactMap { index, choices in pieces[index].map { (choices, $0) } }
+        }
     }
 
     // MARK: Following the model
@@ -122,8 +143,8 @@ final class AnswerRun: Sendable {
                 try pass(event, choices.lowerBound, output)
                 if case .started = event { continue }
                 for index in waiting {
-                    let pieces = try lease.model.respond(to: requests[index])
                     group.addTask {
+                        let pieces = try await self.lease.model.respond(to: self.requests[index])
                         for try await event in pieces { try self.pass(event, index, output) }
                         try self.requireFinish(index)
                     }
@@ -152,9 +173,11 @@ final class AnswerRun: Sendable {
                 state.choices[index].started = usage
             case .thinking(let text), .text(let text), .toolCallArguments(_, let text):
                 state.choices[index].text += text
+                state.choices[index].pieces += 1
             case .toolCallStarted(_, _, let name):
                 state.choices[index].callsTools = true
                 state.choices[index].text += name
+                state.choices[index].pieces += 1
             case .finish(let reason, let usage): state.choices[index].finished = (reason, usage)
             case .toolCallFinished, .logprobs, .promptLogprobs: break
             }
@@ -262,7 +285,7 @@ final class AnswerRun: Sendable {
                         usage.promptTokens = min(usage.promptTokens, progress[index].promptTokens)
                         usage.cachedTokens = min(usage.cachedTokens, usage.promptTokens)
                     }
-                    usage.answerTokens = (try? await lease.model.tokenize(choice.text).count) ?? 0
+                    usage.answerTokens = (try? await lease.model.tokenize(choice.text).count) ?? choice.pieces
                     usage.thinkingTokens = 0
                     report.add(usage, countsPrompt: countsPrompt)
                     countsPrompt = false

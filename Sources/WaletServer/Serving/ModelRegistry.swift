@@ -82,7 +82,8 @@ public actor ModelRegistry {
     }
 
     /// A model for use. It stays in memory as long as the lease is held.
-    /// - Throws: ``APIError``: 404 for a name that is unknown, 503 where there is no room, 500 where loading fails.
+    /// - Throws: ``APIError``: 404 for a name that is unknown, 503 where there is no room, 500 where loading fails, 502 where the
+    ///   server behind the model cannot be asked.
     public func lease(_ name: String) async throws -> ModelLease {
         while true {
             guard let index = entries.firstIndex(where: { $0.specification.name == name }) else {
@@ -130,7 +131,8 @@ public actor ModelRegistry {
             logger.error(
                 "a model could not be loaded",
                 metadata: ["model": .string(specification.name), "error": .string("\(error)")])
-            return Self.failed(specification.name)
+            // Another server that is away comes back; what it says of itself is not for clients.
+            return (error as? UpstreamError)?.apiError ?? Self.failed(specification.name)
         }
     }
 

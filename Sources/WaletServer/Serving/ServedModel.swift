@@ -15,8 +15,9 @@ public protocol ServedModel: Sendable {
     var snapshot: EngineSnapshot { get }
 
     /// Starts a request. Ending the iteration early, or cancelling its task, cancels the work within one step.
-    /// - Throws: before any work, for parameters that cannot be, a prompt that is too long, or a full queue.
-    func respond(to request: ModelRequest) throws -> AsyncThrowingStream<ModelEvent, any Error>
+    /// - Throws: before any work, for parameters that cannot be, a prompt that is too long, or a full queue; and where another
+    ///   server does not take the request.
+    func respond(to request: ModelRequest) async throws -> AsyncThrowingStream<ModelEvent, any Error>
 
     /// The prompt that a request becomes.
     func promptTokens(of request: ModelRequest) async throws -> [Int]

@@ -158,7 +158,8 @@ import WaletJSON
     @Test func `A schema for the answer constrains it`() throws {
         let request = try parse(
             Self.minimal + #","output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}"#)
-        guard case .jsonSchema(["type": "object"], isStrict: true) = request.modelRequest(GenerationOptions()).output else {
+        guard case .jsonSchema(["type": "object"], isStrict: true) = request.modelRequest(GenerationOptions()).output
+        else {
             Issue.record("no schema")
             return
         }
