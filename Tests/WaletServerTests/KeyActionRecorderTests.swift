@@ -35,7 +35,8 @@ import WaletServer
         _ accounts: Accounts, _ log: AuditLog, interval: Duration = .seconds(3600)
     ) -> KeyActionRecorder {
         KeyActionRecorder(
-            accounts, log, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, interval: interval)
+            accounts, log, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), interval: interval
+        )
     }
 
     @Test func whatAnotherProcessDidToKeysIsInTheLogInItsOrder() async throws {

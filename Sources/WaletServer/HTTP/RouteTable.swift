@@ -74,7 +74,7 @@ public final class RouteTable {
 
     /// Answers the methods that a path does not know with 405 and those that it does. Call it after the last route.
     func finish() {
-        let methods: [HTTPRequest.Method] = [.get, .post, .put, .patch, .delete, .options, .head]
+        let methods: [HTTPRequest.Method] = [.get, .post, .put, .patch, .delete, .options, .head, .trace]
         for (path, known) in Dictionary(grouping: routes, by: \.path) {
             var allowed = known.map(\.method.rawValue)
             if allowed.contains("GET") { allowed.append("HEAD") }

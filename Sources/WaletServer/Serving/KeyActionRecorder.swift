@@ -63,7 +63,7 @@ public actor KeyActionRecorder {
         // One after the other: two at once would both find the same actions.
         let previous = last
         let next = Task {
-            await previous?.value
+            if let previous { await previous.value }
             await attempt()
         }
         last = next

@@ -277,8 +277,9 @@ public final class UpstreamModel: ServedModel {
             switch remote.tokenizer {
             case .llama(hasTemplate: true):
                 let url = address.root + "/apply-template"
+                let bytes = JSONValue.object(body).text().utf8.count
                 let answer = try await client.document(
-                    url, key: key, body: .object(body), maximumBytes: Self.maximumBytes)
+                    url, key: key, body: .object(body), maximumBytes: Self.answerBytes(bytes, each: 8))
                 guard let prompt = answer["prompt"]?.stringValue else {
                     throw UpstreamError.malformed(what: "the prompt", expected: "text", found: answer.kind)
                 }
@@ -304,15 +305,18 @@ public final class UpstreamModel: ServedModel {
             body["model"] = .string(remote.name)
         }
         let answer = try await client.document(
-            address.root + "/detokenize", key: key, body: .object(body), maximumBytes: Self.maximumBytes)
+            address.root + "/detokenize", key: key, body: .object(body),
+            maximumBytes: Self.answerBytes(tokens.count, each: 512))
         guard let text = answer[member]?.stringValue else {
             throw UpstreamError.malformed(what: "the text of tokens", expected: "text", found: answer.kind)
         }
         return text
     }
 
-    /// Of the answer to a request for tokens: those of the longest prompt that a body may hold.
-    private static let maximumBytes = 128 << 20
+    /// What an answer may have, by what was asked: nothing that comes back is much longer.
+    private static func answerBytes(_ count: Int, each bytes: Int) -> Int {
+        (1 << 20) + min(count, (64 << 20) / bytes) * bytes
+    }
 
     /// - Parameter isPrompt: with the token that begins prompts, and control tokens recognized.
     private func tokens(_ text: String, isPrompt: Bool) async throws -> [Int] {
@@ -330,8 +334,10 @@ public final class UpstreamModel: ServedModel {
     }
 
     private func tokens(_ body: JSONValue) async throws -> [Int] {
+        // A token has a byte of text at least, and a number of at most ten digits.
         let answer = try await client.document(
-            address.root + "/tokenize", key: key, body: body, maximumBytes: Self.maximumBytes)
+            address.root + "/tokenize", key: key, body: body,
+            maximumBytes: Self.answerBytes(body.text().utf8.count, each: 16))
         guard let list = answer["tokens"]?.arrayValue else {
             throw UpstreamError.malformed(what: "tokens", expected: "an array", found: answer.kind)
         }
