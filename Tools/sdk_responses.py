@@ -219,7 +219,9 @@ def a_function_call_is_streamed():
             input="What is the weather in Bonn?",
             tools=[WEATHER],
             tool_choice={"type": "function", "name": "get_weather"},
-            max_output_tokens=100,
+            parallel_tool_calls=False,
+            temperature=0,
+            max_output_tokens=200,
         ) as stream:
             pieces = "".join(e.delta for e in stream if e.type == "response.function_call_arguments.delta")
             return pieces, stream.get_final_response()

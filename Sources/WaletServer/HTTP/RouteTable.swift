@@ -74,7 +74,9 @@ public final class RouteTable {
 
     /// Answers the methods that a path does not know with 405 and those that it does. Call it after the last route.
     func finish() {
-        let methods: [HTTPRequest.Method] = [.get, .post, .put, .patch, .delete, .options, .head, .trace]
+        // Those of RFC 9110, and QUERY, of which clients begin to ask.
+        var methods: [HTTPRequest.Method] = [.get, .post, .put, .patch, .delete, .options, .head, .trace]
+        if let query = HTTPRequest.Method("QUERY") { methods.append(query) }
         for (path, known) in Dictionary(grouping: routes, by: \.path) {
             var allowed = known.map(\.method.rawValue)
             if allowed.contains("GET") { allowed.append("HEAD") }

@@ -35,7 +35,7 @@ struct ResponseInputItem: Sendable {
     init(_ value: JSONValue, path: String) throws(APIError) {
         var fields = try RequestFields.object(value, path: path)
         let type = try fields.string("type") ?? "message"
-        id = try fields.string("id", maximumBytes: 256)
+        id = try fields.string("id", maximumBytes: 64)
         fields.ignore("status")
         switch type {
         case "message": content = try Self.message(&fields, path: path)
