@@ -86,7 +86,7 @@ def stream_has_the_documented_order():
 
 @check
 def stream_helper():
-    with client.responses.stream(model=MODEL, input="Say hello.", max_output_tokens=200) as stream:
+    with client.responses.stream(model=MODEL, input="Say hello.", temperature=0, max_output_tokens=200) as stream:
         text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
         final = stream.get_final_response()
     assert final.output_text == text and final.usage.output_tokens > 0
