@@ -142,7 +142,7 @@ public final class LanguageModel: Sendable {
     public var threads: Int { engine.threads }
 
     /// The instruction set that the kernels use.
-    public var instructionSet: String { engine.instructionSet }
+    public static var instructionSet: String { Engine.instructionSet }
 
     /// Tokens of prompt and answer together, at most.
     public var contextLength: Int { engine.contextLength }

@@ -44,7 +44,7 @@ struct BenchCommand: AsyncParsableCommand {
                 "decode_tokens_per_second": .double(result.decodeRate), "bytes_per_token": .int(result.bytesPerToken),
                 "read_gb_per_second": .double(speed), "peak_resident_bytes": .int(peak), "load_seconds": .double(load),
                 "kv_bytes": .int(result.cacheBytes), "threads": .int(model.threads),
-                "instruction_set": .string(model.instructionSet),
+                "instruction_set": .string(LanguageModel.instructionSet),
             ]
             Terminal.output(object.text() + "\n")
         } else {
@@ -57,7 +57,7 @@ struct BenchCommand: AsyncParsableCommand {
                     ["KV cache", Terminal.bytes(result.cacheBytes)],
                     ["peak resident memory", Terminal.bytes(peak)],
                     ["load", String(format: "%.3f s", load)],
-                    ["threads", "\(model.threads), \(model.instructionSet)"],
+                    ["threads", "\(model.threads), \(LanguageModel.instructionSet)"],
                 ]) + "\n")
         }
     }

@@ -232,7 +232,8 @@ private struct ServeRun {
     }
 
     private func serve(_ accounts: Accounts, _ audit: AuditLog?) async throws {
-        let metrics = ServerMetrics(build: ServerMetrics.BuildInfo(version: Version.current))
+        let metrics = ServerMetrics(
+            build: ServerMetrics.BuildInfo(version: Version.current, instructionSet: LanguageModel.instructionSet))
         var options = configuration.serving
         options.version = Version.current
         let serving = Serving(

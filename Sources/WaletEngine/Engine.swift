@@ -18,11 +18,11 @@ public final class Engine: Sendable {
     private let mailbox: Mailbox
     private let pool: PagePool
     private let options: EngineOptions
-    private let store: PageStore?
+    package let store: PageStore?
     private let prediction = Mutex<PredictionLayer?>(nil)
 
     /// The instruction set that the kernels use.
-    public var instructionSet: String { Hardware.instructionSet }
+    public static var instructionSet: String { Hardware.instructionSet }
 
     /// - Parameters:
     ///   - threads: workers; by default the physical cores.

@@ -41,7 +41,8 @@ public final class PageStore: Sendable {
     private let limit: Int
     private let state: Mutex<State>
     private let reading = DispatchQueue(label: "walet-page-read", qos: .userInitiated)
-    private let writing = DispatchQueue(label: "walet-page-write", qos: .utility)
+    /// Whoever suspends it keeps pages from the disk, as a slow one does.
+    package let writing = DispatchQueue(label: "walet-page-write", qos: .utility)
 
     private static let magic = Array("WALETKV1".utf8)
     private static let headerBytes = 40

@@ -480,9 +480,18 @@ import WaletModels
             var tight = options(folder)
             tight.cacheBytes = 6 * (try engine("two-forms").statistics.pageBytes)
             let engine = try engine("two-forms", options: tight)
+            let store = try #require(engine.store)
+            // A disk that writes nothing for a while: the cache fills with pages that cannot go.
+            store.writing.suspend()
+            let release = Task {
+                defer { store.writing.resume() }
+                for _ in 0..<1000 where !store.isBusy { try await Task.sleep(for: .milliseconds(2)) }
+                try await Task.sleep(for: .milliseconds(300))
+            }
             let requests = (0..<8).map { request(prompt(100 + $0, UInt64($0)), seed: UInt64($0), tokens: 150) }
             let streams = try requests.map { try engine.generate($0) }
             for stream in streams { #expect(try await Answer(stream).tokens.count == 150) }
+            try await release.value
         }
     }
 

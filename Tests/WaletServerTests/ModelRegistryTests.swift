@@ -14,7 +14,7 @@ import Walet
     ) -> ModelRegistry {
         ModelRegistry(
             ["a", "b", "c"].map { ModelSpecification(name: $0, source: $0) }, memoryBudget: budget,
-            metrics: ServerMetrics(build: ServerMetrics.BuildInfo(version: "test")),
+            metrics: ServerMetrics(build: ServerMetrics.BuildInfo(version: "test", instructionSet: "generic")),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, estimate: { sizes[$0.name] ?? 10 }
         ) { specification in
             log.append(specification.name)

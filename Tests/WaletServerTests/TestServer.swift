@@ -28,7 +28,7 @@ struct TestServer: Sendable {
     var served: (any ServedModel)?
     var gatekeeper: MemoryGatekeeper
     var audit = MemoryAudit()
-    var metrics = ServerMetrics(build: ServerMetrics.BuildInfo(version: "test"))
+    var metrics = ServerMetrics(build: ServerMetrics.BuildInfo(version: "test", instructionSet: "generic"))
     var active = ActiveRequests()
     var drain = Drain()
     var settings = LiveSettings()

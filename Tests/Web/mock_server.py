@@ -525,7 +525,7 @@ def metrics_page(state):
     model = 'model="kimi-k2-thinking"'
     lines = [
         "# HELP walet_build_info What runs; always 1.", "# TYPE walet_build_info gauge",
-        'walet_build_info{version="0.5.0",commit="4633982",instruction_set="avx512"} 1',
+        'walet_build_info{version="0.5.0",instruction_set="avx512"} 1',
         f"process_start_time_seconds {state.started - 600}", "process_resident_memory_bytes 61400000000",
         f"walet_num_requests_running{{{model}}} {round(16 * load(0))}",
         f"walet_num_requests_waiting{{{model}}} {max(0, round(9 * load(1) - 4))}",

@@ -31,12 +31,11 @@ public final class ServerMetrics: Sendable {
     /// What runs.
     public struct BuildInfo: Sendable {
         public var version: String
-        public var commit: String
         public var instructionSet: String
 
-        public init(version: String, commit: String = "", instructionSet: String = "") {
+        /// - Parameter instructionSet: what the kernels use, e.g. "avx512".
+        public init(version: String, instructionSet: String) {
             self.version = version
-            self.commit = commit
             self.instructionSet = instructionSet
         }
     }
@@ -237,8 +236,7 @@ public final class ServerMetrics: Sendable {
             keyAnswerTokens, keySpend, exchanges, exchangeTime, exchangesInFlight,
         ]
         let labels = [
-            MetricLabel("version", build.version), MetricLabel("commit", build.commit),
-            MetricLabel("instruction_set", build.instructionSet),
+            MetricLabel("version", build.version), MetricLabel("instruction_set", build.instructionSet),
         ]
         var families = [
             MetricsPage.Family("walet_build_info", .gauge, "What runs; always 1.", [MetricSample("", labels, 1)])

@@ -4,6 +4,9 @@ import Walet
 /// A model of this process.
 public struct LocalModel: ServedModel {
     private let model: LanguageModel
+    /// Where templates are rendered, text is cut into tokens and schemas are compiled: up to a second of work for the
+    /// largest, which the threads that serve every connection must not be held for.
+    private static let preparation = DispatchQueue(label: "walet.preparation", attributes: .concurrent)
 
     public init(_ model: LanguageModel) { self.model = model }
 
@@ -35,16 +38,16 @@ public struct LocalModel: ServedModel {
             pagesUsed: statistics.pages, pagesTotal: statistics.pageLimit, tiers: tiers)
     }
 
-    public func respond(to request: ModelRequest) throws -> AsyncThrowingStream<ModelEvent, any Error> {
-        try reading { try model.respond(to: request) }
+    public func respond(to request: ModelRequest) async throws -> AsyncThrowingStream<ModelEvent, any Error> {
+        try await prepared { try reading { try model.respond(to: request) } }
     }
 
     public func promptTokens(of request: ModelRequest) async throws -> [Int] {
-        try reading { try model.promptTokens(of: request) }
+        try await prepared { try reading { try model.promptTokens(of: request) } }
     }
 
     public func tokenize(_ text: String) async throws -> [Int] {
-        try vocabulary.tokenize(text, special: false)
+        try await prepared { try vocabulary.tokenize(text, special: false) }
     }
 
     public func text(of tokens: [Int]) async throws -> String {
@@ -59,6 +62,12 @@ public struct LocalModel: ServedModel {
         get throws {
             guard let vocabulary = model.vocabulary else { throw LanguageModelError.noTokenizer(model.name) }
             return vocabulary
+        }
+    }
+
+    private func prepared<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            Self.preparation.async { continuation.resume(with: Result(catching: body)) }
         }
     }
 
