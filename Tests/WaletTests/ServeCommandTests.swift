@@ -93,7 +93,7 @@ import Walet
         /// A whole life of the server (start, page, metrics, answers with and without a schema, drain), as the kernel saw it.
         @Test(.enabled(if: canTrace, "strace is not installed or may not trace here"))
         func aSovereignServerAnswersAndAsksNobody() async throws {
-            let server = try await TracedServer(["m=\(TestFiles.smollm2)", "--sovereign"])
+            let server = try await TracedServer(["m=\(TestFiles.smollm2)", "--sovereign", "--open-metrics"])
             let (status, answer) = try await post(
                 server.url.appending(path: "v1/chat/completions"),
                 [

@@ -30,9 +30,25 @@ WK_TARGET void wk_avx512_bf16_round(const float *x, int64_t cols, uint8_t *row) 
 
 BF16 __m512bh load_pairs(const uint8_t *p) { return (__m512bh)_mm512_loadu_si512(p); }
 
+// What is to come of the matrix is fetched ahead, with every step as much as it takes: the next tile of rows into the L1
+// cache, the one after it into L2; in a stream for every four rows. A row is often a page, where the hardware's own
+// prefetch stops.
+typedef struct bf16_ahead {
+    const uint8_t *next; // the next tile of rows; NULL for nothing
+    int64_t further;     // from there to the tile after it
+} bf16_ahead;
+
+BF16 void fetch_ahead(const int rows, const bf16_ahead *ahead, int64_t w_stride, int64_t at) {
+    WK_UNROLL for (int i = 0; i < rows; i++) {
+        const uint8_t *p = ahead->next + i / 4 * 4 * w_stride + 4 * at + 64 * (i % 4);
+        __builtin_prefetch(p, 0, 3);
+        __builtin_prefetch(p + ahead->further, 0, 2);
+    }
+}
+
 // sums[i * CHUNK_TOKENS + j] += row i * token j over columns c..<c + width, which are a multiple of 32.
 BF16 void dot_tile(const int rows, const int tokens, const uint8_t *w, int64_t w_stride, const uint8_t *const *x,
-                   int64_t c, int64_t width, wk_vec *sums) {
+                   int64_t c, int64_t width, const bf16_ahead *ahead, wk_vec *sums) {
     wk_vec a[TILE_ROWS][3];
     const uint8_t *xs[3];
     WK_UNROLL for (int j = 0; j < tokens; j++) xs[j] = x[j] + 2 * c;
@@ -41,6 +57,7 @@ BF16 void dot_tile(const int rows, const int tokens, const uint8_t *w, int64_t w
     }
     for (int64_t k = 0; k < 2 * width; k += 64) {
         __m512bh xv[3];
+        if (ahead->next) fetch_ahead(rows, ahead, w_stride, 2 * c + k);
         WK_UNROLL for (int j = 0; j < tokens; j++) xv[j] = load_pairs(xs[j] + k);
         WK_UNROLL for (int i = 0; i < rows; i++) {
             const __m512bh wv = load_pairs(w + i * w_stride + k);
@@ -53,7 +70,7 @@ BF16 void dot_tile(const int rows, const int tokens, const uint8_t *w, int64_t w
 }
 
 BF16 void multiply_rows(const int rows, const wk_matrix *m, int64_t r, const uint8_t *const *x, int64_t n, float *y,
-                        int64_t y_stride) {
+                        int64_t y_stride, int64_t row_end) {
     const uint8_t *w = m->data + r * m->row_bytes;
     for (int64_t t0 = 0; t0 < n; t0 += CHUNK_TOKENS) {
         const int64_t chunk = n - t0 < CHUNK_TOKENS ? n - t0 : CHUNK_TOKENS;
@@ -63,10 +80,17 @@ BF16 void multiply_rows(const int rows, const wk_matrix *m, int64_t r, const uin
         }
         for (int64_t c = 0; c < m->cols; c += WK_TILE_COLS) {
             const int64_t width = m->cols - c < WK_TILE_COLS ? m->cols - c : WK_TILE_COLS;
+            bf16_ahead ahead = {t0 == 0 && r + 2 * rows <= row_end ? w + rows * m->row_bytes : NULL,
+                                r + 3 * rows <= row_end ? rows * m->row_bytes : 0};
             int64_t t = 0;
-            for (; t + 3 <= chunk; t += 3) dot_tile(rows, 3, w + 2 * c, m->row_bytes, x + t0 + t, c, width, sums + t);
-            if (chunk - t == 2) dot_tile(rows, 2, w + 2 * c, m->row_bytes, x + t0 + t, c, width, sums + t);
-            if (chunk - t == 1) dot_tile(rows, 1, w + 2 * c, m->row_bytes, x + t0 + t, c, width, sums + t);
+#define DOT(tokens) dot_tile(rows, tokens, w + 2 * c, m->row_bytes, x + t0 + t, c, width, &ahead, sums + t)
+            for (; t + 3 <= chunk; t += 3) {
+                DOT(3);
+                ahead.next = NULL;
+            }
+            if (chunk - t == 2) DOT(2);
+            if (chunk - t == 1) DOT(1);
+#undef DOT
         }
         for (int i = 0; i < rows; i++) {
             for (int64_t t = 0; t < chunk; t++) y[(t0 + t) * y_stride + i] = vec_sum(sums[i * CHUNK_TOKENS + t]);
@@ -84,9 +108,9 @@ WK_TARGET void wk_avx512_bf16_matmul(const wk_matrix *m, int64_t row_begin, int6
         const int64_t count = n - t < SLAB ? n - t : SLAB;
         for (int64_t j = 0; j < count; j++) x[j] = wk_q8_token(q8, token_rows, t + j, row_bytes) + offset;
         int64_t r = row_begin;
-        for (; r + 8 <= row_end; r += 8) multiply_rows(8, m, r, x, count, y + (r - row_begin), y_stride);
-        for (; r + 4 <= row_end; r += 4) multiply_rows(4, m, r, x, count, y + (r - row_begin), y_stride);
-        for (; r < row_end; r++) multiply_rows(1, m, r, x, count, y + (r - row_begin), y_stride);
+        for (; r + 8 <= row_end; r += 8) multiply_rows(8, m, r, x, count, y + (r - row_begin), y_stride, row_end);
+        for (; r + 4 <= row_end; r += 4) multiply_rows(4, m, r, x, count, y + (r - row_begin), y_stride, row_end);
+        for (; r < row_end; r++) multiply_rows(1, m, r, x, count, y + (r - row_begin), y_stride, row_end);
     }
 }
 
