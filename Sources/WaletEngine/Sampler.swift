@@ -121,9 +121,19 @@ public struct Sampler: Sendable {
         weights.removeAll(keepingCapacity: true)
         probabilities.withUnsafeBufferPointer { p in
             for start in stride(from: 0, to: p.count, by: block) {
-                var sum = 0.0
-                for i in start..<min(start + block, p.count) { sum += Double(p[i]) }
-                weights.append(sum)
+                let end = min(start + block, p.count)
+                // Four sums, as each add waits for the one before.
+                var sums = SIMD4<Double>()
+                var i = start
+                while i + 4 <= end {
+                    sums += SIMD4(Double(p[i]), Double(p[i + 1]), Double(p[i + 2]), Double(p[i + 3]))
+                    i += 4
+                }
+                while i < end {
+                    sums[0] += Double(p[i])
+                    i += 1
+                }
+                weights.append(sums.sum())
             }
         }
         var point = random.nextUnit() * weights.reduce(0, +)
@@ -151,8 +161,10 @@ public struct Sampler: Sendable {
         let scale = Float(1 / max(parameters.temperature, 1e-6))
         if probabilities.count != logits.count { probabilities = [Float](repeating: 0, count: logits.count) }
         probabilities.withUnsafeMutableBufferPointer { p in
+            // Without a branch, which masks would make a coin toss. A NaN becomes the bound, too.
             for id in logits.indices {
-                p[id] = logits[id] > -.infinity ? (logits[id] - highest) * scale : -.infinity
+                let exponent = (logits[id] - highest) * scale
+                p[id] = exponent > -104 ? exponent : -104
             }
             VectorMath.softmax(p)
         }
