@@ -161,10 +161,11 @@ public struct Sampler: Sendable {
         let scale = Float(1 / max(parameters.temperature, 1e-6))
         if probabilities.count != logits.count { probabilities = [Float](repeating: 0, count: logits.count) }
         probabilities.withUnsafeMutableBufferPointer { p in
-            // Without a branch, which masks would make a coin toss. A NaN becomes the bound, too.
+            // Without a branch, which masks would make a coin toss. Below the bound nothing is ever drawn, but subnormal
+            // numbers would come about, which take a hundred times as long. A NaN becomes the bound, too.
             for id in logits.indices {
                 let exponent = (logits[id] - highest) * scale
-                p[id] = exponent > -104 ? exponent : -104
+                p[id] = exponent > -60 ? exponent : -60
             }
             VectorMath.softmax(p)
         }
