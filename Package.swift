@@ -72,6 +72,12 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]),
+        .target(
+            name: "WaletTrain",
+            dependencies: [
+                "WaletAutodiff", "WaletModels", "WaletFormats", "WaletJSON", "WaletTensor", "CWaletAutodiff",
+            ]),
+        .target(name: "WaletAutodiff", dependencies: ["WaletTensor", "CWaletAutodiff", "CWaletKernels", "COpenBLAS"]),
         .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats", "CWaletKernels"]),
         .target(name: "WaletGrammar", dependencies: ["WaletJSON"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),
@@ -95,11 +101,19 @@ let package = Package(
         .target(name: "WaletSystem", dependencies: ["CWaletSystem"]),
         .target(name: "WaletTensor", dependencies: ["CWaletKernels"]),
         .target(name: "WaletJSON"),
+        .target(name: "CWaletAutodiff", dependencies: ["CWaletKernels"]),
         .target(name: "CWaletKernels"),
         .target(name: "CWaletSystem"),
         .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas",
+            providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
+        .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8",
             providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+        // Times a training step beside PyTorch: Benchmarks/training.py.
+        .executableTarget(
+            name: "WaletTrainBenchmark", dependencies: ["WaletTrain", "WaletAutodiff", "WaletFormats", "WaletTensor"],
+            path: "Benchmarks/TrainingStep"),
         // The other process of tests that kill one, fill its disk or cut it off from the network.
         .executableTarget(
             name: "WaletTestHelper", dependencies: ["WaletAudit", "WaletSystem"], path: "Tests/WaletTestHelper"),
@@ -110,6 +124,12 @@ let package = Package(
         .executableTarget(
             name: "WaletAccountsWorker", dependencies: ["WaletAccounts"], path: "Tests/WaletAccountsWorker"),
         .testTarget(name: "CWaletKernelsTests", dependencies: ["CWaletKernels"]),
+        .testTarget(
+            name: "WaletAutodiffTests",
+            dependencies: ["WaletAutodiff", "WaletFormats", "CWaletAutodiff", "CWaletKernels"]),
+        .testTarget(
+            name: "WaletTrainTests",
+            dependencies: ["WaletTrain", "WaletAutodiff", "WaletModels", "WaletFormats", "WaletJSON", "WaletTensor"]),
         .testTarget(
             name: "WaletAuditTests",
             dependencies: [

@@ -11,8 +11,8 @@ fi
 
 # g++ and zlib1g-dev: what the C and C++ sources of the HTTP and cryptography packages are built with.
 # postgresql and its client: the accounts' tests start a server of their own.
-packages=(libpcre2-dev libpq-dev libsqlite3-dev zlib1g-dev g++ git pkg-config postgresql postgresql-client python3
-    python3-venv ca-certificates)
+packages=(libopenblas-dev libpcre2-dev libpq-dev libsqlite3-dev zlib1g-dev g++ git pkg-config postgresql postgresql-client
+    python3 python3-venv ca-certificates)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

@@ -4,15 +4,20 @@ import WaletFormats
 import WaletTensor
 
 /// Rotary position embedding: the inverse frequencies of a configuration, and their angles at given positions.
-struct RotaryEmbedding: Sendable {
+public struct RotaryEmbedding: Sendable {
     let layout: Configuration.Rope.Layout
     let amplitude: Float
     /// `[dimensions / 2]`
     let inverseFrequencies: [Float]
 
-    var pairs: Int { inverseFrequencies.count }
+    /// Pairs of dimensions that turn together.
+    public var pairs: Int { inverseFrequencies.count }
 
-    init(_ rope: Configuration.Rope, dimensions: Int) {
+    /// Whether pair i is dimensions 2i and 2i + 1, else i and i + pairs.
+    public var isInterleaved: Bool { layout == .interleaved }
+
+    /// - Parameter dimensions: of a head, or of the part of it that turns.
+    public init(_ rope: Configuration.Rope, dimensions: Int) {
         layout = rope.layout
         amplitude = Float(rope.amplitude)
         var frequencies = (0..<dimensions / 2).map { pow(rope.theta, -2 * Double($0) / Double(dimensions)) }
@@ -54,7 +59,8 @@ struct RotaryEmbedding: Sendable {
 
     /// Cosines and sines of a position, times the amplitude, `[pairs]` each. Angles are rounded to fp32 as in the
     /// reference implementations.
-    func angles(position: Int, cos cosines: UnsafeMutablePointer<Float>, sin sines: UnsafeMutablePointer<Float>) {
+    public func angles(position: Int, cos cosines: UnsafeMutablePointer<Float>, sin sines: UnsafeMutablePointer<Float>)
+    {
         for (i, frequency) in inverseFrequencies.enumerated() {
             let angle = Float(position) * frequency
             cosines[i] = cos(angle) * amplitude

@@ -41,15 +41,7 @@ struct Router: Sendable {
         case .sigmoid:
             for e in 0..<count { scores[e] = 1 / (1 + exp(-scores[e])) }
         }
-        if let correctionBias {
-            for e in 0..<count { choice[e] = scores[e] + correctionBias.pointer[e] }
-        } else {
-            choice.update(from: scores, count: count)
-        }
-        if experts.groups > 1, experts.selection != .greedy {
-            limitGroups(choice, groupScores: choice + count, chosen: ids)
-        }
-        Self.largest(experts.perToken, of: choice, count: count, into: ids)
+        ExpertChoice(experts).choose(scores, bias: correctionBias?.pointer, scratch: choice, ids: ids)
         var sum: Float = 0
         for k in 0..<experts.perToken {
             weights[k] = scores[Int(ids[k])]
@@ -58,12 +50,38 @@ struct Router: Sendable {
         let factor = experts.normalized ? experts.scale / (sum + 1e-20) : experts.scale
         for k in 0..<experts.perToken { weights[k] *= factor }
     }
+}
+
+/// Which experts a token's scores choose: the same for inference and for training.
+public struct ExpertChoice: Sendable {
+    let experts: Configuration.Experts
+
+    public init(_ experts: Configuration.Experts) { self.experts = experts }
+
+    /// Floats of scratch memory that a choice needs.
+    public var scratch: Int { experts.count + experts.groups }
+
+    /// - Parameters:
+    ///   - scores: `[experts]`
+    ///   - bias: added to the scores for the choice only, `[experts]`; nil for none.
+    ///   - scratch: ``scratch`` floats.
+    ///   - ids: receives the experts, best first, `[perToken]`
+    public func choose(
+        _ scores: UnsafePointer<Float>, bias: UnsafePointer<Float>?, scratch choice: UnsafeMutablePointer<Float>,
+        ids: UnsafeMutablePointer<Int32>
+    ) {
+        let count = experts.count
+        if let bias {
+            for e in 0..<count { choice[e] = scores[e] + bias[e] }
+        } else {
+            choice.update(from: scores, count: count)
+        }
+        if experts.groups > 1, experts.selection != .greedy { limitGroups(choice, groupScores: choice + count) }
+        Self.largest(experts.perToken, of: choice, count: count, into: ids)
+    }
 
     /// Takes the experts of all but the best groups out of the choice.
-    private func limitGroups(
-        _ choice: UnsafeMutablePointer<Float>, groupScores: UnsafeMutablePointer<Float>,
-        chosen: UnsafeMutablePointer<Int32>
-    ) {
+    private func limitGroups(_ choice: UnsafeMutablePointer<Float>, groupScores: UnsafeMutablePointer<Float>) {
         let size = experts.count / experts.groups
         for group in 0..<experts.groups {
             var first = -Float.infinity

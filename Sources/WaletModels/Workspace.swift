@@ -60,7 +60,7 @@ extension Workspace {
 
 extension Configuration {
     /// Pairs of dimensions that a head rotates.
-    var rotaryPairs: Int {
+    public var rotaryPairs: Int {
         switch attention {
         case .latent(let latent): latent.ropeHeadSize / 2
         case .grouped(let grouped): grouped.headSize / 2
