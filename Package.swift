@@ -19,6 +19,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -65,6 +66,15 @@ let package = Package(
                 "WaletModels", "WaletFormats", "WaletTensor",
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
+        .target(
+            name: "WaletTrain",
+            dependencies: [
+                "WaletText", "WaletFormats", "WaletJSON",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            // Tests look at its parts, in optimised builds too, where it is not the default.
+            swiftSettings: [.unsafeFlags(["-enable-testing"])]),
         .target(
             name: "WaletAccounts",
             dependencies: [
@@ -123,6 +133,8 @@ let package = Package(
         // A process that the tests of WaletAccounts let race with others, and kill.
         .executableTarget(
             name: "WaletAccountsWorker", dependencies: ["WaletAccounts"], path: "Tests/WaletAccountsWorker"),
+        // A process that the tests of WaletTrain kill while it saves, and whose disk they fill.
+        .executableTarget(name: "WaletTrainWorker", dependencies: ["WaletTrain"], path: "Tests/WaletTrainWorker"),
         .testTarget(name: "CWaletKernelsTests", dependencies: ["CWaletKernels"]),
         .testTarget(
             name: "WaletAutodiffTests",
@@ -179,6 +191,9 @@ let package = Package(
         .testTarget(name: "WaletSystemTests", dependencies: ["WaletSystem", "WaletTestHelper"]),
         .testTarget(name: "WaletTests", dependencies: ["Walet", "WaletAudit", "WaletCLI"]),
         .testTarget(name: "WaletTextTests", dependencies: ["WaletText", "WaletJSON"]),
+        .testTarget(
+            name: "WaletTrainTests",
+            dependencies: ["WaletTrain", "WaletTrainWorker", "WaletText", "WaletFormats", "WaletJSON"]),
     ],
     swiftLanguageModes: [.v6]
 )
