@@ -69,7 +69,8 @@ let package = Package(
         .target(
             name: "WaletTrain",
             dependencies: [
-                "WaletText", "WaletFormats", "WaletJSON",
+                "WaletAutodiff", "WaletModels", "WaletText", "WaletFormats", "WaletJSON", "WaletTensor",
+                "CWaletAutodiff",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Yams", package: "Yams"),
             ],
@@ -81,11 +82,6 @@ let package = Package(
                 "WaletJSON", "CPQ",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
-            ]),
-        .target(
-            name: "WaletTrain",
-            dependencies: [
-                "WaletAutodiff", "WaletModels", "WaletFormats", "WaletJSON", "WaletTensor", "CWaletAutodiff",
             ]),
         .target(name: "WaletAutodiff", dependencies: ["WaletTensor", "CWaletAutodiff", "CWaletKernels", "COpenBLAS"]),
         .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats", "CWaletKernels"]),
@@ -140,9 +136,6 @@ let package = Package(
             name: "WaletAutodiffTests",
             dependencies: ["WaletAutodiff", "WaletFormats", "CWaletAutodiff", "CWaletKernels"]),
         .testTarget(
-            name: "WaletTrainTests",
-            dependencies: ["WaletTrain", "WaletAutodiff", "WaletModels", "WaletFormats", "WaletJSON", "WaletTensor"]),
-        .testTarget(
             name: "WaletAuditTests",
             dependencies: [
                 "WaletAudit", "WaletJSON", "WaletTestHelper",
@@ -193,7 +186,10 @@ let package = Package(
         .testTarget(name: "WaletTextTests", dependencies: ["WaletText", "WaletJSON"]),
         .testTarget(
             name: "WaletTrainTests",
-            dependencies: ["WaletTrain", "WaletTrainWorker", "WaletText", "WaletFormats", "WaletJSON"]),
+            dependencies: [
+                "WaletTrain", "WaletTrainWorker", "WaletAutodiff", "WaletModels", "WaletText", "WaletFormats", "WaletJSON",
+                "WaletTensor",
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )
