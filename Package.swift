@@ -187,7 +187,8 @@ let package = Package(
         .testTarget(
             name: "WaletTrainTests",
             dependencies: [
-                "WaletTrain", "WaletTrainWorker", "WaletAutodiff", "WaletModels", "WaletText", "WaletFormats", "WaletJSON",
+                "WaletTrain", "WaletTrainWorker", "WaletAutodiff", "WaletModels", "WaletText", "WaletFormats",
+                "WaletJSON",
                 "WaletTensor",
             ]),
     ],
