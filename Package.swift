@@ -10,6 +10,8 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.18.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
@@ -27,7 +29,8 @@ let package = Package(
         .executableTarget(
             name: "WaletCLI",
             dependencies: [
-                "Walet", "WaletAccounts", "WaletAudit", "WaletServer", "WaletSystem",
+                "Walet", "WaletAccounts", "WaletAudit", "WaletPlan", "WaletProvenance", "WaletServer",
+                "WaletSystem",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -84,6 +87,15 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         .target(name: "WaletAutodiff", dependencies: ["WaletTensor", "CWaletAutodiff", "CWaletKernels", "COpenBLAS"]),
+        .target(name: "WaletPlan", dependencies: ["WaletFormats", "WaletTensor", "WaletJSON", "CWaletKernels"]),
+        .target(
+            name: "WaletProvenance",
+            dependencies: [
+                "WaletFormats", "WaletJSON",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
+            ]),
         .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats", "CWaletKernels"]),
         .target(name: "WaletGrammar", dependencies: ["WaletJSON"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),
@@ -161,6 +173,9 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         .testTarget(name: "WaletFormatsTests", dependencies: ["WaletFormats", "WaletTensor", "WaletJSON"]),
+        .testTarget(
+            name: "WaletPlanTests", dependencies: ["WaletPlan", "WaletFormats", "WaletJSON", "WaletTensor"]),
+        .testTarget(name: "WaletProvenanceTests", dependencies: ["WaletProvenance", "WaletFormats", "WaletJSON"]),
         .testTarget(
             name: "WaletServerTests",
             dependencies: [
