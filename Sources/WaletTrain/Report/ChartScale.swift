@@ -11,7 +11,11 @@ struct ChartScale {
     /// - Parameters:
     ///   - values: finite ones count; for a logarithmic axis those above zero.
     ///   - startsAtZero: whether the axis has to show zero.
-    init(_ values: some Sequence<Double>, isLogarithmic: Bool = false, startsAtZero: Bool = false) {
+    ///   - endsAtHighest: whether it ends at the highest value instead of the next tick; not for a logarithmic one.
+    init(
+        _ values: some Sequence<Double>, isLogarithmic: Bool = false, startsAtZero: Bool = false,
+        endsAtHighest: Bool = false
+    ) {
         self.isLogarithmic = isLogarithmic
         var low = Double.infinity
         var high = -Double.infinity
@@ -39,8 +43,11 @@ struct ChartScale {
             let step = Self.niceStep((high - low) / 5)
             let first = (low / step).rounded(.down)
             let last = (high / step).rounded(.up)
-            range = first * step...last * step
-            ticks = (0...Int(min(last - first, 20))).map { (first + Double($0)) * step }
+            let end = endsAtHighest ? high : last * step
+            range = first * step...end
+            ticks = (0...Int(min(last - first, 20))).map { (first + Double($0)) * step }.filter {
+                !endsAtHighest || $0 <= end
+            }
         }
     }
 

@@ -39,7 +39,7 @@ struct ExpertMap {
             "\(loads.count) layers of \(columns) experts. Load is 1 where it is balanced; here it is from "
             + "\(ChartScale.label(low)) to \(ChartScale.label(high)). \(dead) experts took no token."
         var svg =
-            "<svg viewBox=\"0 0 \(40 + columns * 14) \(loads.count * 14 + 4)\" role=\"img\" "
+            "<svg viewBox=\"0 0 \(max(480, 40 + columns * 14)) \(loads.count * 14 + 4)\" role=\"img\" "
             + "aria-labelledby=\"\(id)-t \(id)-d\">\n<title id=\"\(id)-t\">\(escaped(title))</title>\n"
             + "<desc id=\"\(id)-d\">\(escaped(description))</desc>\n"
         for (layer, experts) in loads.enumerated() {

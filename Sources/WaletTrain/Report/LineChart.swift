@@ -35,7 +35,7 @@ struct LineChart {
     var html: String {
         let drawn = series.filter { !$0.points.isEmpty }
         guard !drawn.isEmpty else { return "" }
-        let x = ChartScale(drawn.flatMap { $0.points.map(\.x) }, startsAtZero: true)
+        let x = ChartScale(drawn.flatMap { $0.points.map(\.x) }, startsAtZero: true, endsAtHighest: true)
         let y = ChartScale(
             drawn.flatMap { $0.points.map(\.y) } + (threshold.map { [$0.value] } ?? []),
             isLogarithmic: isLogarithmic, startsAtZero: startsAtZero)

@@ -110,6 +110,11 @@ import Testing
         }
     }
 
+    @Test func anAxisOfTokensEndsWithTheRun() {
+        let scale = ChartScale([4096, 6_144_000], startsAtZero: true, endsAtHighest: true)
+        #expect(scale.range == 0...6_144_000 && scale.ticks == [0, 2e6, 4e6, 6e6])
+    }
+
     @Test func labelsAreShort() {
         let labels = [0, 0.0016, 0.5, 12.5, 999, 1000, 3200, 44_000_000, 1e9, -2500, 1.5e-7, 100].map(ChartScale.label)
         #expect(
