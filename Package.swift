@@ -10,6 +10,8 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.18.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
@@ -19,6 +21,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -26,7 +29,8 @@ let package = Package(
         .executableTarget(
             name: "WaletCLI",
             dependencies: [
-                "Walet", "WaletAccounts", "WaletAudit", "WaletServer", "WaletSystem",
+                "Walet", "WaletAccounts", "WaletAudit", "WaletPlan", "WaletProvenance", "WaletServer",
+                "WaletSystem",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -66,18 +70,32 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
         .target(
+            name: "WaletTrain",
+            dependencies: [
+                "WaletAutodiff", "WaletModels", "WaletText", "WaletFormats", "WaletJSON", "WaletTensor",
+                "CWaletAutodiff",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            // Tests look at its parts, in optimised builds too, where it is not the default.
+            swiftSettings: [.unsafeFlags(["-enable-testing"])]),
+        .target(
             name: "WaletAccounts",
             dependencies: [
                 "WaletJSON", "CPQ",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]),
-        .target(
-            name: "WaletTrain",
-            dependencies: [
-                "WaletAutodiff", "WaletModels", "WaletFormats", "WaletJSON", "WaletTensor", "CWaletAutodiff",
-            ]),
         .target(name: "WaletAutodiff", dependencies: ["WaletTensor", "CWaletAutodiff", "CWaletKernels", "COpenBLAS"]),
+        .target(name: "WaletPlan", dependencies: ["WaletFormats", "WaletTensor", "WaletJSON", "CWaletKernels"]),
+        .target(
+            name: "WaletProvenance",
+            dependencies: [
+                "WaletFormats", "WaletJSON",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
+            ]),
         .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats", "CWaletKernels"]),
         .target(name: "WaletGrammar", dependencies: ["WaletJSON"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),
@@ -123,13 +141,12 @@ let package = Package(
         // A process that the tests of WaletAccounts let race with others, and kill.
         .executableTarget(
             name: "WaletAccountsWorker", dependencies: ["WaletAccounts"], path: "Tests/WaletAccountsWorker"),
+        // A process that the tests of WaletTrain kill while it saves, and whose disk they fill.
+        .executableTarget(name: "WaletTrainWorker", dependencies: ["WaletTrain"], path: "Tests/WaletTrainWorker"),
         .testTarget(name: "CWaletKernelsTests", dependencies: ["CWaletKernels"]),
         .testTarget(
             name: "WaletAutodiffTests",
             dependencies: ["WaletAutodiff", "WaletFormats", "CWaletAutodiff", "CWaletKernels"]),
-        .testTarget(
-            name: "WaletTrainTests",
-            dependencies: ["WaletTrain", "WaletAutodiff", "WaletModels", "WaletFormats", "WaletJSON", "WaletTensor"]),
         .testTarget(
             name: "WaletAuditTests",
             dependencies: [
@@ -157,6 +174,9 @@ let package = Package(
             ]),
         .testTarget(name: "WaletFormatsTests", dependencies: ["WaletFormats", "WaletTensor", "WaletJSON"]),
         .testTarget(
+            name: "WaletPlanTests", dependencies: ["WaletPlan", "WaletFormats", "WaletJSON", "WaletTensor"]),
+        .testTarget(name: "WaletProvenanceTests", dependencies: ["WaletProvenance", "WaletFormats", "WaletJSON"]),
+        .testTarget(
             name: "WaletServerTests",
             dependencies: [
                 "WaletServer", "Walet", "WaletAccounts", "WaletAudit", "WaletJSON",
@@ -179,6 +199,13 @@ let package = Package(
         .testTarget(name: "WaletSystemTests", dependencies: ["WaletSystem", "WaletTestHelper"]),
         .testTarget(name: "WaletTests", dependencies: ["Walet", "WaletAudit", "WaletCLI"]),
         .testTarget(name: "WaletTextTests", dependencies: ["WaletText", "WaletJSON"]),
+        .testTarget(
+            name: "WaletTrainTests",
+            dependencies: [
+                "WaletTrain", "WaletTrainWorker", "WaletAutodiff", "WaletModels", "WaletText", "WaletFormats",
+                "WaletJSON",
+                "WaletTensor",
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -5,9 +5,11 @@
 
 A round has, for each number of clients, a free answer, one within a schema that the server has seen (its masks are
 kept), and one within a schema that it has never seen (names and bounds are new, every mask is made). Each is as long as
---tokens at temperature 1, and its time a token is from its first token to its last. Prints milliseconds a token and the
-ratio to the free answer of the same round, as median (minimum-maximum). SmolLM2's steps are short, so the share of a mask is
-large: a larger model's is smaller. Raw figures go to Benchmarks/.bench/results/mask-cost-*.json.
+--tokens, and its time a token is from its first token to its last. At --temperature 0, the default, choosing a token costs
+the same in all three; above it there is less to choose from within a schema, which saves more than masks cost. Prints
+milliseconds a token and the ratio to the free answer of the same round, as median (minimum-maximum). SmolLM2's steps are
+short, so the share of a mask is large: a larger model's is smaller. Raw figures go to
+Benchmarks/.bench/results/mask-cost-*.json.
 """
 
 import argparse
@@ -53,13 +55,13 @@ def schema(generator):
     }
 
 
-async def ask(server, kind, known, generator, seed, tokens):
+async def ask(server, kind, known, generator, seed, arguments):
     """Seconds a token of one answer, which must have the length that it may have."""
     body = {
         "model": NAME,
         "messages": [{"role": "user", "content": "Write twenty records of things that one can buy in a small town."}],
-        "max_tokens": tokens,
-        "temperature": 1,
+        "max_tokens": arguments.tokens,
+        "temperature": arguments.temperature,
         "seed": seed,
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -72,15 +74,15 @@ async def ask(server, kind, known, generator, seed, tokens):
             "type": "json_schema", "json_schema": {"name": "records", "schema": chosen, "strict": True},
         }
     chat = http_load.read_chat(await http_load.ask(server.port, "/v1/chat/completions", body))
-    if chat.error or chat.usage["completion_tokens"] != tokens:
+    if chat.error or chat.usage["completion_tokens"] != arguments.tokens:
         raise RuntimeError(f"{kind}: {chat.error or chat.usage}")
     return chat.per_token
 
 
-async def measure(server, kind, known, generator, seed, clients, tokens):
+async def measure(server, kind, known, generator, seed, clients, arguments):
     """Clients at once with answers of one kind; the mean of their times a token."""
     times = await asyncio.gather(
-        *(ask(server, kind, known, generator, seed + n, tokens) for n in range(clients))
+        *(ask(server, kind, known, generator, seed + n, arguments) for n in range(clients))
     )
     return statistics.mean(times)
 
@@ -94,6 +96,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--clients", type=lambda text: [int(n) for n in text.split(",")], default=[1, 16])
     parser.add_argument("--tokens", type=int, default=192, help="tokens of an answer")
+    parser.add_argument("--temperature", type=float, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--walet", help="the program to measure")
     parser.add_argument("--model", help="the GGUF file to serve")
@@ -106,11 +109,11 @@ def main():
         options = ["--threads", arguments.threads, "--log-level", "warning"]
         with served.Walet(walet, folder, model, NAME, options) as server:
             for clients in arguments.clients:
-                asyncio.run(measure(server, "known schema", known, generator, 0, clients, arguments.tokens))
+                asyncio.run(measure(server, "known schema", known, generator, 0, clients, arguments))
                 for number in range(arguments.rounds):
                     for kind in KINDS[number % 3 :] + KINDS[: number % 3]:
                         seconds = asyncio.run(
-                            measure(server, kind, known, generator, 1000 * number, clients, arguments.tokens)
+                            measure(server, kind, known, generator, 1000 * number, clients, arguments)
                         )
                         found[clients][kind].append(seconds)
                     harness.say(f"  round {number + 1} of {arguments.rounds} at {clients} clients")
@@ -126,7 +129,7 @@ def main():
     file = folder / f"mask-cost-{now:%Y%m%dT%H%M%S}.json"
     file.write_text(json.dumps({
         "machine": harness.machine(), "versions": harness.versions(walet), "rounds": arguments.rounds,
-        "tokens": arguments.tokens, "model": model.name,
+        "tokens": arguments.tokens, "temperature": arguments.temperature, "model": model.name,
         "seconds_per_token": {str(clients): kinds for clients, kinds in found.items()},
     }, indent=1) + "\n")
     print(f"\n{harness.cpu_model()}, {harness.instruction_sets()}; {now:%Y-%m-%d}", file=sys.stderr)

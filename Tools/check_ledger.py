@@ -21,6 +21,7 @@ import pathlib
 import random
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -365,6 +366,12 @@ def audit_problems(server, rows):
             yield f"{found[0]}: {row}"
 
 
+def with_tools(model, target):
+    template = ROOT / "Tests" / "Fixtures" / "templates" / "qwen2.5.jinja"
+    subprocess.run([sys.executable, ROOT / "Tools" / "make_tools_model.py", model, template, target], check=True)
+    return target
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=2000)
@@ -372,12 +379,15 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--walet", help="the program")
-    parser.add_argument("--model", help="the GGUF file to serve")
+    parser.add_argument("--model", help="the GGUF file to serve, with a chat template that knows tools")
     parser.add_argument("--keep", type=pathlib.Path, help="a folder for database, logs and records, which stays")
     arguments = parser.parse_args()
     walet, model = served.find_walet(ROOT, arguments.walet), served.find_model(ROOT, arguments.model)
     folder = arguments.keep or pathlib.Path(tempfile.mkdtemp(prefix="walet-ledger-"))
     folder.mkdir(parents=True, exist_ok=True)
+    if not arguments.model:
+        # A part of the mix calls tools, which SmolLM2's own template does not know.
+        model = with_tools(model, folder / "model.gguf")
     server = served.Walet(
         walet,
         folder,

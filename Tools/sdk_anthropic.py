@@ -10,9 +10,10 @@ Works with any model that has a chat template; what needs tools or thinking is s
 
 import argparse
 import sys
-import traceback
 
 import anthropic
+
+from checks import Skip, check, run
 
 parser = argparse.ArgumentParser()
 parser.add_argument("base_url")
@@ -34,17 +35,6 @@ WEATHER = {
     },
     "cache_control": {"type": "ephemeral"},
 }
-CHECKS = []
-
-
-class Skip(Exception):
-    """The model cannot do this."""
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
-
 
 def strict(model):
     """No field of the answer may be unknown to the SDK, or of another type than it says."""
@@ -282,22 +272,4 @@ def leaving_a_stream_is_no_error():
     client.messages.create(model=MODEL, max_tokens=1, messages=HELLO)
 
 
-def main():
-    passed = failed = skipped = 0
-    for function in CHECKS:
-        try:
-            function()
-            passed += 1
-            print(f"ok      {function.__name__}")
-        except Skip as reason:
-            skipped += 1
-            print(f"skipped {function.__name__}: {reason}")
-        except Exception:
-            failed += 1
-            print(f"FAILED  {function.__name__}")
-            traceback.print_exc(file=sys.stdout)
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed else 0
-
-
-sys.exit(main())
+sys.exit(run(f"anthropic {anthropic.__version__}"))

@@ -17,14 +17,14 @@ import asyncio  # noqa: E402
 import importlib.metadata  # noqa: E402
 import json  # noqa: E402
 import sys  # noqa: E402
-import traceback  # noqa: E402
 
 import litellm  # noqa: E402
 import pydantic  # noqa: E402
 
+from checks import check, run  # noqa: E402
+
 litellm.telemetry = False
 litellm.suppress_debug_info = True
-CHECKS = []
 QUESTION = [{"role": "user", "content": "Say hello."}]
 WEATHER = {
     "type": "function",
@@ -40,11 +40,6 @@ WEATHER = {
     },
 }
 PRICES = {"input_cost_per_token": 0.56e-6, "cache_read_input_token_cost": 0.14e-6, "output_cost_per_token": 2.24e-6}
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
 
 
 def expect(condition, what):
@@ -264,21 +259,8 @@ def main():
     parser.add_argument("--tools-model", help="a model whose template knows tools, where --model's does not")
     parser.add_argument("--only", help="the names of checks, with commas between")
     arguments = parser.parse_args()
-    server = Server(arguments)
-    only = arguments.only.split(",") if arguments.only else None
-    passed = failed = 0
-    for function in CHECKS:
-        if only and function.__name__ not in only:
-            continue
-        try:
-            function(server)
-            passed += 1
-            print(f"ok      {function.__name__}")
-        except Exception:  # whatever goes wrong is the finding
-            failed += 1
-            print(f"FAILED  {function.__name__}\n{traceback.format_exc(limit=-4)}")
-    print(f"litellm {importlib.metadata.version('litellm')}: {passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    version = importlib.metadata.version("litellm")
+    sys.exit(run(f"litellm {version}", Server(arguments), only=arguments.only))
 
 
 if __name__ == "__main__":

@@ -11,18 +11,12 @@ and structured outputs need one whose answers can be constrained. With --broke-k
 import argparse
 import json
 import sys
-import traceback
 
 import httpx
 import openai
 import pydantic
 
-CHECKS = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
+from checks import check, run
 
 
 class Server:
@@ -335,20 +329,7 @@ def main():
     parser.add_argument("--limited-key", help="a key that is over its limit for some seconds")
     parser.add_argument("--only", help="the names of checks, with commas between")
     arguments = parser.parse_args()
-    server = Server(arguments)
-    only = arguments.only.split(",") if arguments.only else None
-    failures = 0
-    for function in CHECKS:
-        if only and function.__name__ not in only:
-            continue
-        try:
-            function(server)
-            print(f"ok      {function.__name__}")
-        except Exception:  # noqa: BLE001: whatever goes wrong is the finding
-            failures += 1
-            print(f"FAILED  {function.__name__}\n{traceback.format_exc()}")
-    print(f"openai {openai.__version__}: {failures} of {len(CHECKS)} checks failed" if failures else f"openai {openai.__version__}: all checks passed")
-    sys.exit(1 if failures else 0)
+    sys.exit(run(f"openai {openai.__version__}", Server(arguments), only=arguments.only))
 
 
 if __name__ == "__main__":

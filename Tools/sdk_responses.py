@@ -12,10 +12,11 @@ Works with any model that has a chat template; what needs tools or thinking is s
 import argparse
 import json
 import sys
-import traceback
 
 import openai
 from pydantic import BaseModel
+
+from checks import Skip, check, run
 
 parser = argparse.ArgumentParser()
 parser.add_argument("base_url")
@@ -38,17 +39,6 @@ WEATHER = {
         "additionalProperties": False,
     },
 }
-CHECKS = []
-
-
-class Skip(Exception):
-    """The model cannot do this."""
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
-
 
 def strict(response):
     """No field of the answer may be of another type than the SDK says, or missing where it must be there."""
@@ -341,22 +331,4 @@ def leaving_a_stream_is_no_error():
     raise AssertionError("the response is still under way")
 
 
-def main():
-    passed = failed = skipped = 0
-    for function in CHECKS:
-        try:
-            function()
-            passed += 1
-            print(f"ok      {function.__name__}")
-        except Skip as reason:
-            skipped += 1
-            print(f"skipped {function.__name__}: {reason}")
-        except Exception:
-            failed += 1
-            print(f"FAILED  {function.__name__}")
-            traceback.print_exc(file=sys.stdout)
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed else 0
-
-
-sys.exit(main())
+sys.exit(run(f"openai {openai.__version__} responses"))

@@ -108,12 +108,29 @@ void wk_matmul(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, cons
     kernels()->matmul(matrix, row_begin, row_end, x, x_stride, n, y, y_stride, scratch);
 }
 
+static bool cpu_multiplies_bf16(void) {
+#if defined(__x86_64__)
+    return find("avx512") && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
+bool wk_bf16_products(void) {
+    return cpu_multiplies_bf16() && strcmp(wk_isa(), "avx512") == 0;
+}
+
 int64_t wk_q8_row_bytes(int64_t cols) {
-    return (wk_q8_masks(cols) + wk_q8_mask_bytes(cols) + 63) / 64 * 64;
+    return wk_q8_bf16(cols) + (cpu_multiplies_bf16() ? (2 * cols + 63) / 64 * 64 : 0);
 }
 
 void wk_q8_quantize(const float *x, int64_t x_stride, int64_t cols, int64_t n, void *q8) {
     kernels()->q8_quantize(x, x_stride, cols, n, q8);
+#if defined(__x86_64__)
+    if (!cpu_multiplies_bf16()) return;
+    uint8_t *row = (uint8_t *)q8 + wk_q8_bf16(cols);
+    for (int64_t t = 0; t < n; t++, row += wk_q8_row_bytes(cols)) wk_avx512_bf16_round(x + t * x_stride, cols, row);
+#endif
 }
 
 bool wk_q8_supports(const wk_matrix *m) {
@@ -122,6 +139,7 @@ bool wk_q8_supports(const wk_matrix *m) {
     case WK_Q4_0: case WK_Q4_1: case WK_Q5_0: case WK_Q5_1: case WK_Q8_0: case WK_IQ4_NL: case WK_MXFP4: return true;
     case WK_Q2_K: case WK_Q3_K: case WK_Q4_K: case WK_Q5_K: case WK_Q6_K: case WK_IQ4_XS: return m->cols % 256 == 0;
     case WK_INT4: case WK_INT8: return m->group_rows == 1 && (m->group_cols % 32 == 0 || m->group_cols >= m->cols);
+    case WK_BF16: return wk_bf16_products();
     default: return false;
     }
 }
@@ -132,6 +150,12 @@ int64_t wk_q8_matmul_scratch(int64_t cols) {
 
 void wk_q8_matmul(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, const void *q8, const int32_t *token_rows,
                   int64_t n, float *y, int64_t y_stride, float *scratch) {
+#if defined(__x86_64__)
+    if (matrix->packing == WK_BF16) {
+        wk_avx512_bf16_matmul(matrix, row_begin, row_end, q8, token_rows, n, y, y_stride);
+        return;
+    }
+#endif
     float *aligned = (float *)(((uintptr_t)scratch + 63) / 64 * 64);
     kernels()->q8_matmul(matrix, row_begin, row_end, q8, token_rows, n, y, y_stride, aligned);
 }

@@ -131,7 +131,7 @@ public final class LanguageModel: Sendable {
     }
 
     /// Where a model of this name lies: a path, or else the name of a stored model.
-    static func locate(_ name: String) throws -> String {
+    package static func locate(_ name: String) throws -> String {
         if FileManager.default.fileExists(atPath: name) { return name }
         let store = ModelStore()
         if !name.hasPrefix("/"), !name.hasPrefix("."), let url = try store.resolve(name) { return url.path }

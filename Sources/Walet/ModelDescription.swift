@@ -10,6 +10,8 @@ public struct ModelDescription: Sendable {
     public let packings: [ModelFolder.PackingEntry]
     public let tensors: [ModelFolder.TensorEntry]
     public let licence: String?
+    /// What the licence asks for beyond the one that it begins with, in its own words.
+    public let licenceConditions: [String]
     /// Bytes of the weights, and of them those of routed experts.
     public let weightBytes: ModelFolder.WeightBytes
     /// What had to be assumed.
@@ -21,7 +23,8 @@ public struct ModelDescription: Sendable {
         return ModelDescription(
             name: folder.name, configuration: folder.configuration, parameters: folder.configuration.parameters,
             files: try folder.files(), packings: try folder.packings(), tensors: try folder.tensors(),
-            licence: try folder.licence(), weightBytes: try folder.weightBytes(), notes: folder.notes)
+            licence: try folder.licence(), licenceConditions: try folder.licenceConditions(),
+            weightBytes: try folder.weightBytes(), notes: folder.notes)
     }
 
     /// The same facts for a person, in order.
@@ -47,6 +50,7 @@ public struct ModelDescription: Sendable {
             facts.append(("weights", "\(weightBytes.total) bytes, of them \(weightBytes.routed) of routed experts"))
         }
         facts.append(("licence", licence ?? "not said in the files"))
+        for condition in licenceConditions { facts.append(("licence condition", condition)) }
         return facts
     }
 
@@ -67,6 +71,7 @@ public struct ModelDescription: Sendable {
             ("context_length", .int(configuration.contextLength)),
             ("kv_numbers_per_token", .int(configuration.cacheWidth * configuration.layers)),
             ("quantization", .string(quantization)), ("licence", licence.map { .string($0) } ?? .null),
+            ("licence_conditions", .array(licenceConditions.map { .string($0) })),
             ("weight_bytes", .int(weightBytes.total)), ("routed_expert_bytes", .int(weightBytes.routed)),
             ("prediction_layers", .int(configuration.predictionLayers)),
         ])

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
+import Synchronization
 import Walet
+import WaletProvenance
 
 /// `walet show`: what a model is.
 struct ShowCommand: AsyncParsableCommand {
@@ -13,9 +15,20 @@ struct ShowCommand: AsyncParsableCommand {
     var model: String
     @Flag(help: "List every tensor.") var tensors = false
     @Flag(help: "One JSON object.") var json = false
+    @Flag(help: "A bill of materials instead: CycloneDX 1.6 with the model card, and the SHA-256 of every file.")
+    var bom = false
+
+    func validate() throws {
+        if bom, tensors { throw ValidationError("--bom and --tensors exclude each other") }
+    }
 
     func run() async throws {
         try await Puller.pullIfNamed(model)
+        if bom {
+            let bill = try await bill()
+            Terminal.output(bill.json.text(.pretty) + "\n")
+            return
+        }
         let description = try ModelDescription.read(model)
         if json {
             Terminal.output(description.json(tensors: tensors).text(.pretty) + "\n")
@@ -38,5 +51,46 @@ struct ShowCommand: AsyncParsableCommand {
             }
             Terminal.output("\n" + Terminal.table(rows) + "\n")
         }
+    }
+
+    /// Hashes every file of the model; Ctrl-C ends that.
+    private func bill() async throws -> BillOfMaterials {
+        let model = model
+        let stored = try ModelStore().model(named: model)
+        var origin: BillOfMaterials.Origin?
+        if let repository = stored?.repository, let revision = stored?.revision {
+            origin = BillOfMaterials.Origin(repository: repository, revision: revision)
+        }
+        return try await Interrupt.cancelling { [origin] in
+            let folder = try ModelFolder(LanguageModel.locate(model))
+            let progress = HashProgress(total: try folder.files().reduce(0) { $0 + $1.bytes })
+            defer { progress.end() }
+            return try BillOfMaterials(folder, origin: origin, tool: Version.current, progress: progress.advance)
+        }
+    }
+}
+
+/// How far the hashing of files has come, on a terminal.
+final class HashProgress: Sendable {
+    private let total: Int
+    private let state = Mutex((bytes: 0, shown: -1))
+
+    init(total: Int) { self.total = total }
+
+    /// - Parameter bytes: read since the last call.
+    func advance(_ file: String, _ bytes: Int) {
+        guard Terminal.errorIsTerminal, total > 0 else { return }
+        let percent = state.withLock { state -> Int? in
+            state.bytes += bytes
+            let percent = min(100, Int(100 * Double(state.bytes) / Double(total)))
+            guard percent != state.shown else { return nil }
+            state.shown = percent
+            return percent
+        }
+        if let percent { Terminal.progress("\r\u{1B}[Khashing \(percent)% \(Terminal.printable(file))") }
+    }
+
+    func end() {
+        if Terminal.errorIsTerminal { Terminal.progress("\r\u{1B}[K") }
     }
 }

@@ -8,8 +8,8 @@ import WaletTensor
 ///
 /// It lives on the engine's thread; what comes from elsewhere comes through its ``Mailbox``.
 final class EngineCore {
-    private let model: Transformer
-    private let space: Workspace
+    let model: Transformer
+    let space: Workspace
     private let mailbox: Mailbox
     private let options: EngineOptions
     private let pool: PagePool
@@ -354,31 +354,6 @@ final class EngineCore {
         space.batch.removeAll()
     }
 
-    /// A request's rows in a pass.
-    private struct Part {
-        let request: ActiveRequest
-        let sequence: SequenceState
-        /// Rows of its text, and guesses after them.
-        let own: Int
-        let draft: [Int]
-        var firstRow = 0
-        let wasDecoding: Bool
-        /// Its text is run to the end, so that a token can be drawn.
-        let isWhole: Bool
-
-        init(request: ActiveRequest, sequence: SequenceState, own: Int, draft: [Int]) {
-            self.request = request
-            self.sequence = sequence
-            self.own = own
-            self.draft = draft
-            wasDecoding = request.isDecoding
-            isWhole = own == request.pending
-        }
-
-        /// The row that the next token is drawn from; those of guesses follow.
-        var lastRow: Int { firstRow + own - 1 }
-    }
-
     /// Frees as many pages as the rows will take.
     private func makeRoom(for chosen: [(request: ActiveRequest, count: Int)]) {
         let needed = chosen.reduce(0) { sum, part in
@@ -405,75 +380,9 @@ final class EngineCore {
         return first
     }
 
-    private func scorePrompts(_ parts: [Part]) {
-        let vocabulary = model.configuration.vocabularySize
-        for part in parts where part.request.promptScores != nil && !part.wasDecoding {
-            let begin = part.sequence.tokens.count - part.own
-            for first in stride(from: 0, to: part.own, by: space.logitRows) {
-                let count = min(space.logitRows, part.own - first)
-                let row = part.firstRow + first
-                let logits = model.logits(ofRows: row..<row + count, space)
-                for index in 0..<count {
-                    let position = begin + first + index
-                    guard position < part.request.promptCount else { break }
-                    part.request.promptScores?.append(
-                        UnsafeBufferPointer(start: logits + index * vocabulary, count: vocabulary),
-                        next: position + 1 < part.request.promptCount ? part.request.tokens[position + 1] : nil,
-                        top: part.request.request.logprobs ?? 0)
-                }
-            }
-            if part.isWhole, let scores = part.request.promptScores {
-                part.request.promptScores = nil
-                part.request.continuation.yield(.promptScores(scores))
-            }
-        }
-    }
-
-    /// Draws after all rows that are the last of their text, as many rows of logits at a time as there is memory for.
-    private func draw(_ parts: [Part]) {
-        let vocabulary = model.configuration.vocabularySize
-        var wanted: [(part: Int, guess: Int)] = []
-        for (index, part) in parts.enumerated() where part.isWhole {
-            for guess in 0...part.draft.count { wanted.append((index, guess)) }
-        }
-        // Of each part: guesses that came true, and whether no more are to be looked at.
-        var accepted = [Int](repeating: 0, count: parts.count)
-        var ends = [FinishReason?](repeating: nil, count: parts.count)
-        var isDone = [Bool](repeating: false, count: parts.count)
-        for first in stride(from: 0, to: wanted.count, by: space.logitRows) {
-            let group = wanted[first..<min(first + space.logitRows, wanted.count)]
-            guard group.contains(where: { !isDone[$0.part] }) else { continue }
-            let logits = model.logits(ofRows: group.map { parts[$0.part].lastRow + $0.guess }, space)
-            for (index, (part, guess)) in zip(0..., group) where !isDone[part] {
-                let request = parts[part].request
-                let (token, end) = request.draw(.init(start: logits + index * vocabulary, count: vocabulary))
-                let draft = parts[part].draft
-                let comesTrue = guess < draft.count && token == draft[guess]
-                if comesTrue, end != .stop { request.usage.acceptedTokens += 1 }
-                ends[part] = end
-                isDone[part] = end != nil || !comesTrue
-                if comesTrue, end == nil { accepted[part] += 1 }
-            }
-        }
-        for (index, part) in parts.enumerated() {
-            let request = part.request
-            let rows = part.firstRow..<part.lastRow + (part.isWhole ? accepted[index] + 1 : 1)
-            // The rows of guesses that did not come true are forgotten.
-            part.sequence.truncate(to: part.sequence.tokens.count - (part.draft.count - accepted[index]))
-            request.speculator?.append(rows: rows, space)
-            request.usage.draftedTokens += part.draft.count
-            request.draft = []
-            guard part.isWhole else { continue }
-            if part.wasDecoding || request.usage.answerTokens > 0 {
-                request.recordPass(drafted: part.draft.count, accepted: accepted[index])
-            }
-            if let end = ends[index] { self.end(request, end) }
-        }
-    }
-
     // MARK: What stays
 
-    private func end(_ request: ActiveRequest, _ reason: FinishReason) {
+    func end(_ request: ActiveRequest, _ reason: FinishReason) {
         statistics.answerTokens += request.usage.answerTokens
         keep(request, tail: true)
         if request.state == .running { request.request.sequence?.isBusy = false }

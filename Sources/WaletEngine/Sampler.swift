@@ -1,4 +1,5 @@
 import Foundation
+import WaletTensor
 
 /// Draws tokens from logits. A value: the same seed and the same logits give the same tokens.
 public struct Sampler: Sendable {
@@ -13,6 +14,8 @@ public struct Sampler: Sendable {
     private let bias: [Int: Float]
     private var candidates: [Int32] = []
     private var weights: [Double] = []
+    /// Of the whole vocabulary.
+    private var probabilities: [Float] = []
 
     /// - Parameters:
     ///   - prompt: tokens that the repetition penalty counts.
@@ -70,16 +73,19 @@ public struct Sampler: Sendable {
         let best = Self.largest(logits)
         let highest = Double(logits[best])
         guard highest.isFinite else { return best }
+        if parameters.topK <= 0 || parameters.topK >= logits.count, parameters.topP >= 1, parameters.minP <= 0 {
+            return drawOfAll(logits, best: best) ?? best
+        }
         let temperature = parameters.temperature
         func weight(_ id: Int32) -> Double { exp((Double(logits[Int(id)]) - highest) / temperature) }
 
-        collect(logits, highest: highest)
+        collect(logits, best: best)
         weights.removeAll(keepingCapacity: true)
         for id in candidates { weights.append(weight(id)) }
 
         // Sorted, largest first: keep the shortest head that reaches top-p of what top-k left.
         if parameters.topP < 1 {
-            let total = totalAfterTopK(logits, highest: highest)
+            let total = totalAfterTopK(logits, best: best)
             var sum = 0.0
             var kept = 0
             while kept < weights.count {
@@ -108,9 +114,67 @@ public struct Sampler: Sendable {
         return candidates.last.map { Int($0) } ?? best
     }
 
+    /// Draws where nothing is cut off: among as many as a vocabulary has, blocks are passed over by their sums.
+    private mutating func drawOfAll(_ logits: UnsafeMutableBufferPointer<Float>, best: Int) -> Int? {
+        makeProbabilities(logits, best: best)
+        let block = 256
+        weights.removeAll(keepingCapacity: true)
+        probabilities.withUnsafeBufferPointer { p in
+            for start in stride(from: 0, to: p.count, by: block) {
+                let end = min(start + block, p.count)
+                // Four sums, as each add waits for the one before.
+                var sums = SIMD4<Double>()
+                var i = start
+                while i + 4 <= end {
+                    sums += SIMD4(Double(p[i]), Double(p[i + 1]), Double(p[i + 2]), Double(p[i + 3]))
+                    i += 4
+                }
+                while i < end {
+                    sums[0] += Double(p[i])
+                    i += 1
+                }
+                weights.append(sums.sum())
+            }
+        }
+        var point = random.nextUnit() * weights.reduce(0, +)
+        for (index, sum) in weights.enumerated() {
+            guard point < sum || index == weights.count - 1 else {
+                point -= sum
+                continue
+            }
+            // The last block may fall short of the point by a rounding: then its last token is meant.
+            var last: Int?
+            for id in index * block..<min((index + 1) * block, logits.count) where logits[id] > -.infinity {
+                point -= Double(probabilities[id])
+                last = id
+                if point < 0 { break }
+            }
+            return last
+        }
+        return nil
+    }
+
+    /// The softmax of logits / temperature, into `probabilities`; a NaN is never drawn.
+    private mutating func makeProbabilities(_ logits: UnsafeMutableBufferPointer<Float>, best: Int) {
+        let highest = logits[best]
+        // Below a millionth nothing but the likeliest token has a chance; and the factor stays finite.
+        let scale = Float(1 / max(parameters.temperature, 1e-6))
+        if probabilities.count != logits.count { probabilities = [Float](repeating: 0, count: logits.count) }
+        probabilities.withUnsafeMutableBufferPointer { p in
+            // Without a branch, which masks would make a coin toss. Below the bound nothing is ever drawn, but subnormal
+            // numbers would come about, which take a hundred times as long. A NaN becomes the bound, too.
+            for id in logits.indices {
+                let exponent = (logits[id] - highest) * scale
+                p[id] = exponent > -60 ? exponent : -60
+            }
+            VectorMath.softmax(p)
+        }
+    }
+
     /// Fills `candidates`: the top-k, sorted, where k is given; as many as top-p can need, sorted, where p is given;
-    /// else all. Sorts the few, never the vocabulary.
-    private mutating func collect(_ logits: UnsafeMutableBufferPointer<Float>, highest: Double) {
+    /// else those that min-p keeps. Sorts the few, never the vocabulary.
+    private mutating func collect(_ logits: UnsafeMutableBufferPointer<Float>, best: Int) {
+        let highest = Double(logits[best])
         candidates.removeAll(keepingCapacity: true)
         let precedes: (Int32, Int32) -> Bool = { left, right in
             let (a, b) = (logits[Int(left)], logits[Int(right)])
@@ -122,11 +186,13 @@ public struct Sampler: Sendable {
             candidates.sort(by: precedes)
             if candidates.count > parameters.topK { candidates.removeLast(candidates.count - parameters.topK) }
         } else if parameters.topP < 1 {
-            let total = totalAfterTopK(logits, highest: highest)
+            let total = totalAfterTopK(logits, best: best)
             gather(logits, highest: highest) { [p = parameters.topP] _, sum in sum >= p * total }
             candidates.sort(by: precedes)
         } else {
-            for id in logits.indices where logits[id] > -.infinity { candidates.append(Int32(id)) }
+            // A little lower than what is kept, as the weights decide.
+            let bound = Float(highest + 1.0001 * parameters.temperature * log(min(parameters.minP, 1)) - 1e-3)
+            for id in logits.indices where logits[id] >= bound { candidates.append(Int32(id)) }
         }
     }
 
@@ -149,12 +215,14 @@ public struct Sampler: Sendable {
     }
 
     /// The sum of weights that top-p is a fraction of: of the kept candidates after top-k, or of the vocabulary.
-    private func totalAfterTopK(_ logits: UnsafeMutableBufferPointer<Float>, highest: Double) -> Double {
-        func weight(_ logit: Float) -> Double { exp((Double(logit) - highest) / parameters.temperature) }
+    private mutating func totalAfterTopK(_ logits: UnsafeMutableBufferPointer<Float>, best: Int) -> Double {
         if parameters.topK > 0, parameters.topK < logits.count {
-            return candidates.reduce(0) { $0 + weight(logits[Int($1)]) }
+            let highest = Double(logits[best])
+            return candidates.reduce(0) { $0 + exp((Double(logits[Int($1)]) - highest) / parameters.temperature) }
         }
-        return logits.reduce(0) { $1 > -.infinity ? $0 + weight($1) : $0 }
+        // The likeliest token's weight is 1.
+        makeProbabilities(logits, best: best)
+        return 1 / Double(probabilities[best])
     }
 }
 

@@ -192,4 +192,12 @@ public struct Configuration: Sendable, Equatable {
         case .grouped(let grouped): 2 * grouped.keyValueHeads * grouped.headSize
         }
     }
+
+    /// The kernels take heads of these sizes from a KV cache of 16-bit numbers; others keep fp32.
+    package var takesHalfCache: Bool {
+        switch attention {
+        case .latent(let latent): latent.latentRank % 16 == 0 && latent.ropeHeadSize % 2 == 0
+        case .grouped(let grouped): grouped.headSize % 16 == 0
+        }
+    }
 }

@@ -37,6 +37,11 @@ public final class MappedFile: @unchecked Sendable {
                 throw FormatError(file: path, expected: "a file that can be mapped", found: reason)
             }
             base = UnsafeRawPointer(mapped)
+            #if os(Linux)
+                // MADV_HUGEPAGE: what is not in memory yet is read, and mapped, 2 MB at a time, where the file system has
+                // large folios (XFS, ext4 since Linux 6.16). A sixth was gained where it was measured; elsewhere nothing.
+                _ = madvise(mapped, size, 14)
+            #endif
         }
         self.path = path
         self.size = size

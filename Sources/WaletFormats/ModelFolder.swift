@@ -227,6 +227,18 @@ extension ModelFolder {
         return [File(name: Self.lastPart(path), bytes: FileSystem.size(path) ?? 0)]
     }
 
+    /// Where a file of ``files()`` really lies.
+    /// - Throws: ``FormatError`` for a link that leads out of the model.
+    public func location(of file: File) throws(FormatError) -> String {
+        if let folder { return try folder.locate(file.name) }
+        if case .gguf(let set) = contents,
+            let part = set.parts.first(where: { Self.lastPart($0.file.path) == file.name })
+        {
+            return part.file.path
+        }
+        return path
+    }
+
     /// The licence as the files name it: `general.license`, the front matter of README.md, or a licence file's name.
     public func licence() throws(FormatError) -> String? {
         if case .gguf(let set) = contents, let text = set["general.license"]?.text, !text.isEmpty { return text }
@@ -236,10 +248,7 @@ extension ModelFolder {
                 folder.path("README.md"), at: try folder.locate("README.md"), count: 64 << 10)
             if let licence = Self.frontMatterLicence(String(decoding: bytes, as: UTF8.self)) { return licence }
         }
-        return try folder.files().first { name in
-            let upper = name.uppercased()
-            return upper.hasPrefix("LICENSE") || upper.hasPrefix("LICENCE")
-        }
+        return try folder.files().first(where: Self.isLicenceFile)
     }
 
     /// `license:` between the two `---` lines that a model card begins with; `license_name:` where that says "other".

@@ -5,8 +5,9 @@ import WaletTensor
 public enum Precision: String, Sendable, CaseIterable {
     /// Weights unpacked to fp32, activations fp32: comparable with a reference implementation.
     case exact
-    /// Activations quantized to int8 in blocks of 32, integer dot products where the packing has them; keys, values and
-    /// attention's weights rounded to BF16. Router, norms and packings without integer products stay fp32.
+    /// Activations quantized to int8 in blocks of 32, integer dot products where the packing has them; for weights of BF16
+    /// activations rounded to BF16, where the CPU has products of those; keys, values and attention's weights rounded to
+    /// BF16. Router, norms and packings without such products stay fp32.
     case fast
 }
 

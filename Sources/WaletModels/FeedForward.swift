@@ -100,7 +100,7 @@ struct GatedFeedForward: Sendable {
     }
 
     /// Gate and up can take int8 blocks.
-    var takesBlocks: Bool { gate.isInteger && up.isInteger }
+    var takesBlocks: Bool { gate.takesBlocks && up.takesBlocks }
 
     /// A tile of the inner activation, on the calling worker: inner[t, row] for `rows`.
     /// - Parameters:
@@ -136,7 +136,7 @@ struct GatedFeedForward: Sendable {
         pool.run(shares.count) { task, worker in
             activate(shares.rows(task), x, count: count, into: inner, up: space.up.pointer, pool.scratch(of: worker))
         }
-        if blocks.isActive, down.isInteger {
+        if blocks.isActive, down.takesBlocks {
             pool.run(count) { row, _ in blocks.quantize(inner + row * down.inputs, row: row) }
         }
         down(blocks.activations(inner), count: count, into: output, pool)

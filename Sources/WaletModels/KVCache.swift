@@ -172,13 +172,3 @@ public final class KVCache: @unchecked Sendable {
         }
     }
 }
-
-extension Configuration {
-    /// The kernels take heads of these sizes from a 16-bit cache.
-    var takesHalfCache: Bool {
-        switch attention {
-        case .latent(let latent): latent.latentRank % 16 == 0 && latent.ropeHeadSize % 2 == 0
-        case .grouped(let grouped): grouped.headSize % 16 == 0
-        }
-    }
-}

@@ -152,7 +152,7 @@ struct LatentAttention: Sendable {
                 for row in 0..<rows.count { blocks.headRows[head * rows.count + row] = Int32(row * heads + head) }
             }
         }
-        if case .split(let keys, _) = expansion, keys.isInteger, blocks.plainBlocks.isActive {
+        if case .split(let keys, _) = expansion, keys.takesBlocks, blocks.plainBlocks.isActive {
             pool.run(rows.count * heads) { task, _ in
                 blocks.plainBlocks.quantize(queries + task * headSize, row: task)
             }

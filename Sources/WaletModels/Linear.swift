@@ -6,8 +6,8 @@ import WaletTensor
 struct Linear: Sendable {
     let matrix: WeightMatrix
     let bias: FloatBuffer?
-    /// The kernels have an integer dot product for this packing.
-    let isInteger: Bool
+    /// The kernels multiply this packing with blocks of activations, in fast precision.
+    let takesBlocks: Bool
 
     var inputs: Int { matrix.columns }
     var outputs: Int { matrix.rows }
@@ -17,7 +17,7 @@ struct Linear: Sendable {
     {
         matrix = try source.matrix(module, rows: outputs, columns: inputs)
         self.bias = bias ? try source.vector(module + ".bias", count: outputs) : nil
-        isInteger = withUnsafePointer(to: matrix.raw) { wk_q8_supports($0) }
+        takesBlocks = withUnsafePointer(to: matrix.raw) { wk_q8_supports($0) }
     }
 
     /// y[t, r] = x[t] · W[r] + b[r], all rows in parallel.
@@ -61,7 +61,7 @@ struct Linear: Sendable {
         into y: UnsafeMutablePointer<Float>, stride yStride: Int, _ scratch: UnsafeMutablePointer<Float>
     ) {
         withUnsafePointer(to: matrix.raw) { matrix in
-            if isInteger, let blocks = x.blocks {
+            if takesBlocks, let blocks = x.blocks {
                 wk_q8_matmul(
                     matrix, Int64(rows.lowerBound), Int64(rows.upperBound), blocks, tokenRows, Int64(count), y,
                     Int64(yStride), scratch)

@@ -151,7 +151,7 @@ public final class Transformer: Sendable {
         precondition(rows.count <= space.logitRows && rows.allSatisfy { $0 < space.batch.capacity })
         let hidden = configuration.hiddenSize
         hiddenStates(ofRows: rows, norm: norm, space, into: space.normed.pointer)
-        if head.isInteger {
+        if head.takesBlocks {
             for index in 0..<rows.count {
                 space.normedBlocks.quantize(space.normed.pointer + index * hidden, row: index)
             }

@@ -50,13 +50,16 @@ import Walet
                 for _ in 0..<600 where address == nil && process.isRunning {
                     try await Task.sleep(for: .milliseconds(100))
                     for line in try String(contentsOf: log, encoding: .utf8).split(separator: "\n") {
-                        guard let entry = try? JSONValue(parsing: String(line)), line.contains("\"listening\"") else { continue }
+                        guard let entry = try? JSONValue(parsing: String(line)), line.contains("\"listening\"") else {
+                            continue
+                        }
                         address = (entry["url"] ?? entry["metadata"]?["url"])?.stringValue.flatMap { URL(string: $0) }
                     }
                 }
-                server = pid_t(
-                    try String(contentsOf: folder.appending(path: "pid"), encoding: .utf8)
-                        .trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
+                server =
+                    pid_t(
+                        try String(contentsOf: folder.appending(path: "pid"), encoding: .utf8)
+                            .trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
                 let text = (try? String(contentsOf: log, encoding: .utf8)) ?? ""
                 url = try #require(address, "no server: \(text)")
             }
@@ -90,7 +93,7 @@ import Walet
         /// A whole life of the server (start, page, metrics, answers with and without a schema, drain), as the kernel saw it.
         @Test(.enabled(if: canTrace, "strace is not installed or may not trace here"))
         func aSovereignServerAnswersAndAsksNobody() async throws {
-            let server = try await TracedServer(["m=\(TestFiles.smollm2)", "--sovereign"])
+            let server = try await TracedServer(["m=\(TestFiles.smollm2)", "--sovereign", "--open-metrics"])
             let (status, answer) = try await post(
                 server.url.appending(path: "v1/chat/completions"),
                 [
@@ -115,7 +118,8 @@ import Walet
             #expect(ended == 0)
             #expect(calls.contains { $0.contains("listen(") } && calls.contains { $0.contains("accept") })
             for call in calls {
-                let isRefused = call.contains("= -1 EACCES") || call.contains("= -1 EPERM") || call.contains("= -1 ENOSYS")
+                let isRefused =
+                    call.contains("= -1 EACCES") || call.contains("= -1 EPERM") || call.contains("= -1 ENOSYS")
                 if call.contains("connect(") || call.contains("sendmmsg(") || call.contains("io_uring_setup(") {
                     #expect(isRefused, "\(call)")
                 }

@@ -77,11 +77,14 @@ int64_t wk_matmul_scratch(int64_t cols);
 // The fast precision. Activations quantized to int8 in blocks of 32 with one fp32 scale each (scale = max|x| / 127, round
 // to nearest even), in one opaque buffer, one row a token. A block whose largest magnitude is below 2^-100 is zeros; one
 // with an infinity or a NaN makes every result NaN that it takes part in.
+// Where the CPU multiplies BF16 (wk_bf16_products), a row holds the activations rounded to BF16 too, for weights of BF16.
 int64_t wk_q8_row_bytes(int64_t cols); // a multiple of 64
 // q8: n rows of wk_q8_row_bytes(cols) bytes, at a multiple of 4, best of 64.
 void wk_q8_quantize(const float *x, int64_t x_stride, int64_t cols, int64_t n, void *q8);
 // Whether wk_q8_matmul can multiply this matrix (packing and cols, cols % 32 == 0); else use wk_matmul.
 bool wk_q8_supports(const wk_matrix *matrix);
+// Whether the set in use is "avx512" and the CPU has AVX512_BF16.
+bool wk_bf16_products(void);
 // y[t * y_stride + (r - row_begin)] = matrix[r] . x[token_rows ? token_rows[t] : t] for t in 0..<n.
 // Bitwise: a result does not depend on n, on row_begin/row_end, on the tile, on the other rows or on the instruction
 // set. Ranges of whole 16 rows are the fastest. scratch: at least wk_q8_matmul_scratch(cols) floats.
@@ -92,6 +95,8 @@ bool wk_q8_supports(const wk_matrix *matrix);
 // integer scale (Q2_K, Q3_K, Q6_K) it multiplies their part of the sum; Q2_K's minima are integers too, and then
 // acc = fma(-dmin * activation scale, sum of minimum * a, acc). INT4 and INT8 products are not rounded to the type of
 // the scale, as wk_dequantize_row does.
+//
+// BF16: 16 running sums, each of pairs of columns (2i and 2i + 1 of every 32) as VDPBF16PS adds them.
 void wk_q8_matmul(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, const void *q8, const int32_t *token_rows,
                   int64_t n, float *y, int64_t y_stride, float *scratch);
 int64_t wk_q8_matmul_scratch(int64_t cols); // floats, for any n

@@ -4,7 +4,9 @@
 //          values 2j and 2j + 1),
 //   [cols / 32] a wk_q8_meta for each block,
 // and a bit for each block that has a part in the second plane: what rounding to the first left of it, in steps of its
-// own. Elsewhere the second plane's metas are zeros and its values undefined.
+// own. Elsewhere the second plane's metas are zeros and its values undefined. Where the CPU multiplies BF16 there follow
+//   [cols] the values rounded to BF16,
+// for weights of that type.
 #ifndef WALET_Q8_ROW_H
 #define WALET_Q8_ROW_H
 
@@ -37,6 +39,7 @@ static inline int64_t wk_q8_plane(int64_t cols) {
 static inline int64_t wk_q8_masks(int64_t cols) { return 2 * wk_q8_plane(cols); }
 // Two bytes for every 16 blocks, or for what is left of them.
 static inline int64_t wk_q8_mask_bytes(int64_t cols) { return (cols + 511) / 512 * 2; }
+static inline int64_t wk_q8_bf16(int64_t cols) { return (wk_q8_masks(cols) + wk_q8_mask_bytes(cols) + 63) / 64 * 64; }
 
 // A block is coarse where its largest magnitude is this many times the root mean square of its row.
 #define WK_Q8_COARSE 4.0f
@@ -64,6 +67,12 @@ static inline int64_t wk_q8_scratch(int64_t cols) {
 // may know better.
 #ifndef WK_Q8_MOST_FEW
 #define WK_Q8_MOST_FEW 8
+#endif
+
+#if defined(__x86_64__)
+void wk_avx512_bf16_round(const float *x, int64_t cols, uint8_t *row);
+void wk_avx512_bf16_matmul(const wk_matrix *matrix, int64_t row_begin, int64_t row_end, const uint8_t *q8,
+                           const int32_t *token_rows, int64_t n, float *y, int64_t y_stride);
 #endif
 
 extern _Atomic bool wk_q8_without_dot_products;

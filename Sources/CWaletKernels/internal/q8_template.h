@@ -797,7 +797,13 @@ static WK_TARGET void multiply_rows(int tiles, q8_unpack_fn unpack, q8_multiply_
         multiply(tiles, w, tokens, b, chunk, acc);
     }
     for (int64_t t = 0; t < tokens->count; t++) {
-        memcpy(y + t * y_stride, acc + t * WK_Q8_TILES * WK_LANES + skip, (size_t)(end - skip) * sizeof(float));
+        const float *from = acc + t * WK_Q8_TILES * WK_LANES;
+        float *to = y + t * y_stride;
+        if (end - skip == tiles * WK_LANES) {
+            for (int i = 0; i < tiles; i++) f_store(to + i * WK_LANES, f_load(from + i * WK_LANES));
+        } else {
+            memcpy(to, from + skip, (size_t)(end - skip) * sizeof(float));
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 /// The bijection between bytes and the 256 characters that stand for them in byte-level vocabularies
 /// (`bytes_to_unicode` of GPT-2).
-enum ByteAlphabet {
+package enum ByteAlphabet {
     /// The scalar of each byte.
-    static let scalars: [UInt32] = {
+    package static let scalars: [UInt32] = {
         var scalars = [UInt32](repeating: 0, count: 256)
         var next: UInt32 = 0x100
         for byte in 0..<256 {
@@ -51,7 +51,7 @@ enum ByteAlphabet {
     }
 
     /// The characters that stand for some bytes.
-    static func encode(_ input: some Sequence<UInt8>) -> [UInt8] {
+    package static func encode(_ input: some Sequence<UInt8>) -> [UInt8] {
         var output: [UInt8] = []
         for byte in input {
             let scalar = scalars[Int(byte)]

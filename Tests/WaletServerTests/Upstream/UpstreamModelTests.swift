@@ -61,7 +61,10 @@ import WaletJSON
             let sent = upstream.requests(Self.path)
             #expect(sent.allSatisfy { $0.headers["authorization"] == "Bearer sk-upstream" })
             #expect(sent.allSatisfy { $0.body["model"] == "big" && $0.body["max_tokens"] == nil })
-            #expect(server.served?.snapshot.running == 0 && server.served?.snapshot.waiting == 0)
+            // A client has its answer a moment before the request's end is counted.
+            try await eventually("nothing runs any more") {
+                server.served?.snapshot.running == 0 && server.served?.snapshot.waiting == 0
+            }
             #expect(server.served?.snapshot.tiers.first?.hitTokens == 8)
         }
     }
@@ -220,7 +223,9 @@ import WaletJSON
                 #expect(try answer.error["type"] == "server_error")
             }
             #expect(server.gatekeeper.settled.count == 1)
-            #expect(server.served?.snapshot.running == 0 && server.served?.snapshot.waiting == 0)
+            try await eventually("nothing runs any more") {
+                server.served?.snapshot.running == 0 && server.served?.snapshot.waiting == 0
+            }
         }
     }
 
@@ -235,7 +240,8 @@ import WaletJSON
                     #expect(answer.status == .badGateway)
                     #expect(try answer.error["code"] == "upstream_timeout")
                 }
-                try await eventually("the connection is closed") { upstream.left == 1 }
+                // On a busy machine the time may be over before the request was sent.
+                try await eventually("the connection is closed") { upstream.left == upstream.requests(Self.path).count }
             }
         }
     }
@@ -301,7 +307,9 @@ import WaletJSON
                 let settled = try #require(server.gatekeeper.settled.first)
                 #expect(settled.outcome == .disconnected)
                 #expect(settled.usage.answerTokens == (steps.count > 1 ? 2 : 0))
-                #expect(server.served?.snapshot.running == 0 && server.served?.snapshot.waiting == 0)
+                try await eventually("nothing runs any more") {
+                    server.served?.snapshot.running == 0 && server.served?.snapshot.waiting == 0
+                }
             }
         }
     }

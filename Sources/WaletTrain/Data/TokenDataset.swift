@@ -1,0 +1,184 @@
+// A data set: a vocabulary, and shards of tokens for training and for validation, listed with their hashes.
+
+import WaletJSON
+
+/// A folder with `dataset.json`, `tokenizer.json` and the shards that the list names.
+public struct TokenDataset: Sendable {
+    /// What a document is used for; its hash decides.
+    public enum Split: String, Sendable, CaseIterable {
+        case train
+        case validation
+    }
+
+    /// A shard in the list.
+    public struct Entry: Sendable, Equatable {
+        public var name: String
+        public var split: Split
+        public var tokens: Int
+        public var documents: Int
+        /// Bytes of text, as UTF-8.
+        public var textBytes: Int
+        /// ``TokenShardHeader/content``
+        public var content: Checksum
+    }
+
+    public static let listName = "dataset.json"
+    public static let vocabularyName = "tokenizer.json"
+    static let format = "walet-dataset"
+
+    public let folder: String
+    public let vocabularySize: Int
+    /// SHA-256 of `tokenizer.json`.
+    public let vocabulary: Checksum
+    public let entries: [Entry]
+    /// SHA-256 of the list, which has the hash of every shard: it names the data set by content.
+    public let fingerprint: Checksum
+    private let shards: [TokenShard]
+
+    /// Opens a data set and compares all of its bytes with their hashes.
+    /// - Throws: ``DataError`` for a list, a vocabulary or a shard that is missing, damaged or another one's.
+    public init(folder path: String) throws(DataError) {
+        self.folder = path
+        let listPath = path + "/" + Self.listName
+        let folder: StorageFolder
+        let bytes: [UInt8]
+        do throws(StorageError) {
+            folder = try StorageFolder(path, create: false)
+            bytes = try folder.contents(Self.listName, limit: SealedJSON.maximumBytes)
+        } catch {
+            throw .badDataset(path: listPath, reason: error.description)
+        }
+        fingerprint = Checksum(of: bytes)
+        let list: DatasetList
+        do throws(SealedJSON.Broken) {
+            list = try DatasetList(try SealedJSON.open(bytes, format: Self.format, version: 1))
+        } catch {
+            throw .badDataset(path: listPath, reason: error.reason)
+        }
+        vocabularySize = list.vocabularySize
+        vocabulary = list.vocabulary
+        entries = list.entries
+        let found: Checksum
+        do throws(StorageError) {
+            found = Checksum(of: try folder.contents(Self.vocabularyName, limit: 1 << 30))
+        } catch {
+            throw .badDataset(path: listPath, reason: error.description)
+        }
+        guard found == vocabulary else {
+            throw .vocabularyDiffers(path: path + "/" + Self.vocabularyName, expected: vocabulary, found: found)
+        }
+        var shards: [TokenShard] = []
+        for entry in entries {
+            let shard = try TokenShard(path + "/" + entry.name)
+            try Self.compare(shard, entry, vocabulary)
+            try shard.verify()
+            shards.append(shard)
+        }
+        self.shards = shards
+    }
+
+    private static func compare(
+        _ shard: TokenShard, _ entry: Entry, _ vocabulary: Checksum
+    ) throws(DataError) {
+        let header = shard.header
+        guard header.vocabulary == vocabulary else {
+            throw .vocabularyDiffers(path: shard.path, expected: vocabulary, found: header.vocabulary)
+        }
+        guard header.content == entry.content else {
+            throw .shardChanged(
+                path: shard.path, expected: "SHA-256 \(entry.content)", found: "SHA-256 \(header.content)")
+        }
+        guard header.tokens == entry.tokens, header.documents == entry.documents, header.textBytes == entry.textBytes
+        else {
+            throw .shardChanged(
+                path: shard.path, expected: "\(entry.tokens) tokens in \(entry.documents) documents",
+                found: "\(header.tokens) tokens in \(header.documents) documents")
+        }
+    }
+
+    /// The shards of a split, in the order of the list.
+    public func shards(_ split: Split) -> [TokenShard] {
+        zip(entries, shards).filter { $0.0.split == split }.map(\.1)
+    }
+
+    public func tokens(_ split: Split) -> Int { entries.filter { $0.split == split }.reduce(0) { $0 + $1.tokens } }
+
+    public func documents(_ split: Split) -> Int {
+        entries.filter { $0.split == split }.reduce(0) { $0 + $1.documents }
+    }
+
+    /// Bytes of a split's text, as UTF-8.
+    public func textBytes(_ split: Split) -> Int {
+        entries.filter { $0.split == split }.reduce(0) { $0 + $1.textBytes }
+    }
+}
+
+/// The members of `dataset.json`.
+struct DatasetList {
+    var vocabularySize: Int
+    var vocabulary: Checksum
+    var validationFraction: Double
+    var entries: [TokenDataset.Entry]
+
+    init(
+        vocabularySize: Int, vocabulary: Checksum, validationFraction: Double, entries: [TokenDataset.Entry]
+    ) {
+        self.vocabularySize = vocabularySize
+        self.vocabulary = vocabulary
+        self.validationFraction = validationFraction
+        self.entries = entries
+    }
+
+    init(_ object: JSONObject) throws(SealedJSON.Broken) {
+        func fail(_ what: String) -> SealedJSON.Broken { SealedJSON.Broken(reason: "its \(what) is missing or wrong") }
+        guard let size = object["vocabulary_size"]?.intValue, size > 0, size <= Int(Int32.max) else {
+            throw fail("vocabulary_size")
+        }
+        guard let hash = object["vocabulary_sha256"]?.stringValue, let vocabulary = Checksum(hexadecimal: hash) else {
+            throw fail("vocabulary_sha256")
+        }
+        guard let fraction = object["validation_fraction"]?.doubleValue else { throw fail("validation_fraction") }
+        guard let values = object["shards"]?.arrayValue else { throw fail("shards") }
+        vocabularySize = size
+        self.vocabulary = vocabulary
+        validationFraction = fraction
+        entries = []
+        var total = 0
+        for (index, value) in values.enumerated() {
+            guard let name = value["name"]?.stringValue, Self.isPlain(name),
+                let split = value["split"]?.stringValue.flatMap(TokenDataset.Split.init(rawValue:)),
+                let tokens = value["tokens"]?.intValue, let documents = value["documents"]?.intValue,
+                let textBytes = value["text_bytes"]?.intValue, tokens >= 0, documents >= 0, textBytes >= 0,
+                let content = value["sha256"]?.stringValue.flatMap({ Checksum(hexadecimal: $0) })
+            else { throw fail("shards[\(index)]") }
+            let (sum, overflow) = total.addingReportingOverflow(max(tokens, textBytes))
+            guard !overflow, !entries.contains(where: { $0.name == name }) else { throw fail("shards[\(index)]") }
+            total = sum
+            entries.append(
+                TokenDataset.Entry(
+                    name: name, split: split, tokens: tokens, documents: documents, textBytes: textBytes,
+                    content: content))
+        }
+    }
+
+    /// A name right in the folder.
+    private static func isPlain(_ name: String) -> Bool {
+        !name.isEmpty && !name.hasPrefix(".") && name.utf8.count < 200
+            && name.utf8.allSatisfy { $0 != UInt8(ascii: "/") && $0 >= 0x20 }
+    }
+
+    var object: JSONObject {
+        let shards = entries.map { entry -> JSONValue in
+            [
+                "name": .string(entry.name), "split": .string(entry.split.rawValue), "tokens": .int(entry.tokens),
+                "documents": .int(entry.documents), "text_bytes": .int(entry.textBytes),
+                "sha256": .string(entry.content.hexadecimal),
+            ]
+        }
+        return JSONObject([
+            ("format", .string(TokenDataset.format)), ("version", 1),
+            ("vocabulary_size", .int(vocabularySize)), ("vocabulary_sha256", .string(vocabulary.hexadecimal)),
+            ("validation_fraction", .double(validationFraction)), ("shards", .array(shards)),
+        ])
+    }
+}

@@ -1,0 +1,51 @@
+import Foundation
+import Testing
+import WaletFormats
+import WaletPlan
+
+@Suite(.serialized) struct ProbeTests {
+    @Test func memoryIsRead() throws {
+        let speed = try MemoryProbe.readSpeed(bytes: 64 << 20, passes: 3)
+        #expect((1e8...1e13).contains(speed))
+        #expect(throws: PlanError.self) { try MemoryProbe.readSpeed(bytes: 1000) }
+    }
+
+    @Test(arguments: ["moonlight", "kimi-k2-thinking", "deepseek-v3", "llama-3.1-8b"])
+    func kernelsAreTimedOnEachPacking(_ name: String) throws {
+        let result = try #require(try KernelProbe.measure(Fixtures.shape(name), budget: 32 << 20))
+        #expect((1e7...1e13).contains(result.readSpeed))
+        #expect((1e7...1e15).contains(result.operations))
+    }
+
+    @Test(arguments: Fixtures.models)
+    func kernelsAreTimedOnFilesOrSaidToBeUnknown(_ path: String) throws {
+        let shape = try ModelShape(ModelFolder(path))
+        if let result = try KernelProbe.measure(shape, budget: 4 << 20) { #expect(result.readSpeed > 0) }
+    }
+
+    @Test func aDiskIsReadAndItsFileRemoved() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "walet-plan-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let result = try DiskProbe.readSpeed(folder: folder.path, block: 1 << 20, size: 32 << 20)
+        #expect(result.speed > 1e6 && result.bytesRead > 0)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
+    }
+
+    @Test func whatCannotBeReadIsSaid() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "walet-plan-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let small = folder.appending(path: "small")
+        try Data(count: 5000).write(to: small)
+        for (path, words) in [
+            (folder.path + "/none", "No such file"), (small.path, "less than two blocks"),
+            (folder.path, "regular file"),
+        ] {
+            let error = #expect(throws: PlanError.self) { try DiskProbe.readSpeed(file: path, block: 4096) }
+            #expect(error?.description.contains(words) == true, "\(String(describing: error))")
+            #expect(error?.description.contains("give --disk-speed") == true)
+        }
+        #expect(throws: PlanError.self) { try DiskProbe.readSpeed(folder: "/proc", block: 1 << 20) }
+    }
+}
