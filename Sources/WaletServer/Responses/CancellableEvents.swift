@@ -11,11 +11,11 @@ final class CancellableEvents: Sendable {
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: ServedEvent.self)
         let task = Task {
             do {
-                // Cancelling the task ends the loop without an error.
                 for try await event in source { continuation.yield(event) }
                 continuation.finish()
             } catch {
-                continuation.finish(throwing: error)
+                // What somebody ends is no failure, even where the source takes it for one.
+                continuation.finish(throwing: Task.isCancelled ? nil : error)
             }
         }
         continuation.onTermination = { _ in task.cancel() }

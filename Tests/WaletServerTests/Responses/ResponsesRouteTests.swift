@@ -161,11 +161,16 @@ import WaletJSON
         let store = ResponseStore()
         try await server.liveAll(store: store) { port in
             let base = "http://127.0.0.1:\(port)"
+            let received = LiveClient.Received()
             let stream = Task {
-                try await LiveClient.post(base + "/v1/responses", Self.body("Hi", ("stream", true)))
+                try await LiveClient.post(base + "/v1/responses", Self.body("Hi", ("stream", true)), received)
             }
-            try await eventually("the model runs") { server.model.counts.running == 1 }
+            try await eventually("the model runs, and the response is kept") {
+                server.model.counts.running == 1 && !store.ids(tenant: "tenant-a").isEmpty
+            }
             let id = try #require(store.ids(tenant: "tenant-a").first)
+            // Its beginning has arrived, so that there is something to stay.
+            try await eventually("the text is there") { received.text.withLock { $0.contains("Hel") } }
             let under = try await LiveClient.get(base + "/v1/responses/" + id)
             #expect(under["status"] == "in_progress")
             let cancelled = try await LiveClient.post(base + "/v1/responses/\(id)/cancel", [:])
