@@ -64,13 +64,10 @@ def ik(model, *, prompt=0, generate=0, threads, repack=False, latent=True, name=
                       "llama-bench", model, x)
 
 
-def ik_sweep(model, *, contexts, step, generate, threads):
-    """llama-sweep-bench of ik_llama.cpp: one prompt, and at every `step` tokens of it the decode speed. The program
-    rounds its context up to 256 tokens and fails in what it rounded up, so `step` is a multiple of that."""
-    command = ["ik_llama.cpp/llama-sweep-bench", "-m", "{%s}" % model, "-c", contexts[-1] // step * step + step, "-ub",
-               step, "-b", max(2048, step), "-n", generate, "-t", threads, "-mla", 3, "-fa", "on",
-               "--output-format", "jsonl"]
-    return [Contestant("ik_llama.cpp", command, f"sweep:{n // step * step}", model, n) for n in contexts]
+def ik_depth(model, *, contexts, threads):
+    """ik_llama.cpp's decode speed at each context, from caches that it computed once: Benchmarks/ik_depth.cpp."""
+    command = ["ik_llama.cpp/ik_depth", "decode", "{%s}" % model, threads, "{%s cache}" % model, *contexts]
+    return [Contestant("ik_llama.cpp", command, f"depth:{n}", model, n) for n in contexts]
 
 
 def batched(model, *, prompt, generate, batch, threads, x=None):
@@ -121,11 +118,10 @@ def rows(threads, quick=False, small=False):
              llama(smol, prompt=prefill, **pair), ik(smol, prompt=prefill, latent=False, **pair)],
             [Bar("ik_llama.cpp", 1.1), Bar("llama.cpp", None)]),
     ]
-    step = 256 if small else 1024
     result.append(Row(
         "context", "decode against context length, Moonlight shape",
         [walet(big, prompt=1, depth=n - 1, generate=16, x=n, **pair) for n in contexts]
-        + ik_sweep(big, contexts=contexts, step=step, generate=16, **pair),
+        + ik_depth(big, contexts=contexts, **pair),
         [Bar("ik_llama.cpp", 1.2 if n >= (512 if small else 8192) else None, x=n) for n in contexts],
         axis="context, tokens"))
     for batch in [4, 8, 16]:

@@ -116,6 +116,8 @@ class Bench:
         folder = WORK / "models"
         self.models["moonlight"] = folder / f"moonlight{self.suffix}" / "model.gguf"
         self.models["moonlight-int4"] = folder / f"moonlight-int4{self.suffix}"
+        # What ik_llama.cpp computed of long contexts, which takes minutes.
+        self.models["moonlight cache"] = WORK / "caches" / f"ik_llama.cpp-moonlight{self.suffix}"
         self.programs = {"walet": arguments.walet, "memory_speed": WORK / "memory_speed"}
         for peer in setup_peers.PEERS:
             for tool in setup_peers.tools_of(peer):
@@ -139,6 +141,8 @@ class Bench:
             sys.exit(f"run.py: no {self.arguments.walet}; run 'make build' first, or say --walet PATH")
         for model in dict.fromkeys(c.model for c in contestants if c.model):
             self.make(model)
+        for command in dict.fromkeys(tuple(c.command) for c in contestants if c.command[0].endswith("/ik_depth")):
+            self.fill_cache(command)
 
     def make(self, model):
         if (top := re.fullmatch(r"(moonlight-int4)-top(\d+)", model)):
@@ -153,6 +157,15 @@ class Bench:
         small = ["--small"] if self.arguments.small else []
         setup_peers.run([PYTHON, HERE / "make_random_model.py", "int4" if model.endswith("int4") else "gguf", path,
                          *small], stdout=sys.stderr)
+
+    def fill_cache(self, command):
+        """The caches that ik_depth decodes from, computed where they are not there."""
+        program, _, model, threads, folder, *contexts = self.fill(command)
+        if not pathlib.Path(program).exists() or all((pathlib.Path(folder) / n).exists() for n in contexts):
+            return
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+        say("ik_llama.cpp computes long contexts, once: twenty minutes or more")
+        setup_peers.run([program, "fill", model, threads, folder, *contexts], stdout=sys.stderr)
 
     def with_experts(self, folder, count):
         """The folder with another number of active experts: links to its shards, its own config.json."""
@@ -275,11 +288,11 @@ def parse(kind, output, errors):
         if len(found) != 1:
             raise ValueError(f"llama-batched-bench printed {len(found)} results, expected 1")
         return {"value": float(json.loads(found[0])["speed_tg"]), "unit": "tokens/s"}
-    if kind.startswith("sweep:"):
+    if kind.startswith("depth:"):
         steps = [json.loads(line) for line in re.findall(r'^\{.*"speed_tg".*\}$', output + "\n" + errors, re.M)]
         found = [step["speed_tg"] for step in steps if step["n_kv"] == int(kind[6:])]
         if len(found) != 1:
-            raise ValueError(f"llama-sweep-bench printed {len(found)} results at {kind[6:]} tokens, expected 1")
+            raise ValueError(f"ik_depth printed {len(found)} results at {kind[6:]} tokens, expected 1")
         return {"value": float(found[0]), "unit": "tokens/s"}
     answer = json.loads(output)
     if kind == "memory":

@@ -36,7 +36,9 @@ PEERS = {
     "ik_llama.cpp": {
         "package": "ik-llama-cpp-python", "version": "0.1.5", "source": "vendor/ik_llama.cpp",
         # The KV cache is f16 in every measurement: flash attention for other types would only take time to compile.
-        "tools": ["llama-sweep-bench"],
+        "tools": [],
+        # A program of our own on its library: name, source, static libraries.
+        "program": ("ik_depth", "ik_depth.cpp", ["src/libllama.a", "ggml/src/libggml.a"]),
         "options": ["-DLLAMA_BUILD_EXAMPLES=ON", "-DGGML_IQK_FA_ALL_QUANTS=OFF"],
         # Left out of the package: the script that its build runs to fill common/build-info.cpp.in.
         "missing": {"common/cmake/build-info-gen-cpp.cmake": """\
@@ -96,7 +98,8 @@ def unpack(peer, folder, environment):
 
 
 def tools_of(name):
-    return TOOLS + PEERS[name].get("tools", [])
+    """Programs that are run: the peer's, and ours on its library."""
+    return TOOLS + PEERS[name].get("tools", []) + [peer[0] for peer in [PEERS[name].get("program")] if peer]
 
 
 def build(name, jobs):
@@ -117,8 +120,13 @@ def build(name, jobs):
     cmake = VENV / "bin" / "cmake"
     run([cmake, "-S", folder / "source", "-B", folder / "build", "-G", "Ninja", *wanted["options"]],
         env=environment, stdout=sys.stderr)
-    run([cmake, "--build", folder / "build", "--parallel", str(jobs), "--target", *tools_of(name)],
+    run([cmake, "--build", folder / "build", "--parallel", str(jobs), "--target", *TOOLS, *peer.get("tools", [])],
         env=environment, stdout=sys.stderr)
+    if "program" in peer:
+        program, source, libraries = peer["program"]
+        run(["c++", "-O3", "-std=gnu++20", "-I", folder / "source/include", "-I", folder / "source/ggml/include", "-o",
+             binaries / program, HERE / source, *(folder / "build" / library for library in libraries),
+             "-lgomp", "-lpthread", "-lm"])
     compiler = subprocess.run(["c++", "--version"], capture_output=True, text=True).stdout.splitlines()[0]
     stamp.write_text(json.dumps({**wanted, "compiler": compiler}, indent=1) + "\n")
 

@@ -28,12 +28,12 @@ static int64_t rounded_up(int64_t n) {
     return (n + 15) / 16 * 16;
 }
 
-static int64_t splits_of(int64_t positions) {
-    return (positions + WK_ATTENTION_SPLIT - 1) / WK_ATTENTION_SPLIT;
+static int64_t splits_of(int64_t positions, int64_t size) {
+    return (positions + size - 1) / size;
 }
 
-static int64_t end_of(int64_t split, int64_t positions) {
-    const int64_t end = (split + 1) * WK_ATTENTION_SPLIT;
+static int64_t end_of(int64_t split, int64_t positions, int64_t size) {
+    const int64_t end = (split + 1) * size;
     return end < positions ? end : positions;
 }
 
@@ -126,23 +126,38 @@ static void grouped_finish(const wk_grouped_attention *a, const float *state) {
     }
 }
 
+// All splits of the first `limit` positions, one after the other, into `state`.
+static void grouped_splits(const wk_grouped_attention *a, const wk_grouped_tile *tile, int64_t limit, float *state,
+                           float *part) {
+    const int64_t size = WK_ATTENTION_SPLIT;
+    for (int64_t split = 0; split < splits_of(limit, size); split++) {
+        float *out = split == 0 ? state : part;
+        wk_attention_in_use()->grouped_split(tile, split * size, end_of(split, limit, size), out);
+        if (split > 0) wk_grouped_add(a, state, part);
+    }
+}
+
 void wk_grouped_attend(const wk_grouped_attention *a, float *scratch) {
     float *from = aligned(scratch);
     const wk_grouped_tile tile = grouped_tile(a, from);
     float *state = from + rounded_up(a->queries * a->head_size) + rounded_up(2 * a->queries);
     float *part = state + wk_grouped_state(a);
-    const wk_attention_kernels *kernels = wk_attention_in_use();
-    const int64_t limit = limit_of(a);
-    for (int64_t split = 0; split < splits_of(limit); split++) {
-        kernels->grouped_split(&tile, split * WK_ATTENTION_SPLIT, end_of(split, limit), split == 0 ? state : part);
-        if (split > 0) wk_grouped_add(a, state, part);
-    }
+    grouped_splits(a, &tile, limit_of(a), state, part);
     grouped_finish(a, state);
 }
 
+void wk_grouped_attend_first(const wk_grouped_attention *a, int64_t positions, float *state, float *scratch) {
+    float *from = aligned(scratch);
+    const wk_grouped_tile tile = grouped_tile(a, from);
+    const int64_t limit = limit_of(a);
+    float *part = from + rounded_up(a->queries * a->head_size) + rounded_up(2 * a->queries);
+    grouped_splits(a, &tile, positions < limit ? positions : limit, state, part);
+}
+
 void wk_grouped_attend_split(const wk_grouped_attention *a, int64_t split, float *state, float *scratch) {
+    const int64_t size = WK_ATTENTION_SPLIT;
     const wk_grouped_tile tile = grouped_tile(a, aligned(scratch));
-    wk_attention_in_use()->grouped_split(&tile, split * WK_ATTENTION_SPLIT, end_of(split, limit_of(a)), state);
+    wk_attention_in_use()->grouped_split(&tile, split * size, end_of(split, limit_of(a), size), state);
 }
 
 void wk_grouped_combine(const wk_grouped_attention *a, int64_t splits, float *states) {
@@ -151,6 +166,11 @@ void wk_grouped_combine(const wk_grouped_attention *a, int64_t splits, float *st
 }
 
 // Latent attention
+
+// Short contexts give several workers something to do, long ones pack their queries less often.
+int64_t wk_latent_split(int64_t limit) {
+    return limit <= 1024 ? 128 : limit <= 2048 ? 256 : 512;
+}
 
 int64_t wk_latent_heads(void) {
     return wk_attention_in_use()->lanes;
@@ -229,8 +249,9 @@ void wk_latent_attend(const wk_latent_attention *a, float *scratch) {
     const wk_latent_tile tile = latent_tile(a, from);
     float *state = from + latent_room(a), *part = state + rounded_up(wk_latent_state(a));
     const wk_attention_kernels *kernels = wk_attention_in_use();
-    for (int64_t split = 0; split < splits_of(a->limit); split++) {
-        kernels->latent_split(&tile, split * WK_ATTENTION_SPLIT, end_of(split, a->limit), split == 0 ? state : part);
+    const int64_t size = wk_latent_split(a->limit);
+    for (int64_t split = 0; split < splits_of(a->limit, size); split++) {
+        kernels->latent_split(&tile, split * size, end_of(split, a->limit, size), split == 0 ? state : part);
         if (split > 0) latent_add(a, state, part);
     }
     latent_finish(a, state);
@@ -238,7 +259,8 @@ void wk_latent_attend(const wk_latent_attention *a, float *scratch) {
 
 void wk_latent_attend_split(const wk_latent_attention *a, int64_t split, float *state, float *scratch) {
     const wk_latent_tile tile = latent_tile(a, aligned(scratch));
-    wk_attention_in_use()->latent_split(&tile, split * WK_ATTENTION_SPLIT, end_of(split, a->limit), state);
+    const int64_t size = wk_latent_split(a->limit);
+    wk_attention_in_use()->latent_split(&tile, split * size, end_of(split, a->limit, size), state);
 }
 
 void wk_latent_combine(const wk_latent_attention *a, int64_t splits, float *states) {

@@ -58,7 +58,7 @@ final class AttentionSpace {
     let contextBlocks: BlockBuffer
     /// States of splits that several workers share, as large as the longest sequence needed so far.
     private(set) var states = FloatBuffer(count: 0)
-    /// Expanded latent attention: the latents of one split, and their rotated keys, `[WK_ATTENTION_SPLIT, …]`.
+    /// Expanded latent attention: the latents of some positions, and their rotated keys, `[positionsAtOnce, …]`.
     private(set) var latents = FloatBuffer(count: 0)
     private(set) var latentBlocks: BlockBuffer
     private let latentSize: Int
@@ -89,11 +89,11 @@ final class AttentionSpace {
         if states.count < count { states = FloatBuffer(count: count + count / 4) }
     }
 
-    /// Room for a split of latents and rotated keys, `width` floats a position.
+    /// Room for the latents and rotated keys of positions that are expanded together, `width` floats a position.
     func reserveLatents(width: Int) {
         guard latents.count == 0 else { return }
-        latents = FloatBuffer(count: Int(WK_ATTENTION_SPLIT) * width)
-        latentBlocks = BlockBuffer(rows: Int(WK_ATTENTION_SPLIT), columns: latentSize, precision)
+        latents = FloatBuffer(count: LatentAttention.positionsAtOnce * width)
+        latentBlocks = BlockBuffer(rows: LatentAttention.positionsAtOnce, columns: latentSize, precision)
     }
 }
 
@@ -127,15 +127,19 @@ extension Batch {
 /// The result is the same.
 /// - Parameters:
 ///   - limit: positions that the last row of a tile sees.
+///   - size: positions of a split where a row sees so many.
 ///   - state: floats that a split of a tile leaves.
 func attend(
     _ tiles: [AttentionTile], _ space: AttentionSpace, _ pool: ThreadPool, limit: (AttentionTile) -> Int,
-    state: (AttentionTile) -> Int, whole: (AttentionTile, _ worker: Int) -> Void,
+    size: (_ limit: Int) -> Int, state: (AttentionTile) -> Int, whole: (AttentionTile, _ worker: Int) -> Void,
     split: (AttentionTile, _ split: Int, _ state: UnsafeMutablePointer<Float>, _ worker: Int) -> Void,
     combine: (AttentionTile, _ splits: Int, _ states: UnsafeMutablePointer<Float>) -> Void
 ) {
-    let size = Int(WK_ATTENTION_SPLIT)
-    guard pool.threads > 1, tiles.count < 4 * pool.threads, tiles.contains(where: { limit($0) > size }) else {
+    func splits(_ tile: AttentionTile) -> Int {
+        let limit = limit(tile)
+        return (limit + size(limit) - 1) / size(limit)
+    }
+    guard pool.threads > 1, tiles.count < 4 * pool.threads, tiles.contains(where: { splits($0) > 1 }) else {
         pool.run(tiles.count) { task, worker in whole(tiles[task], worker) }
         return
     }
@@ -144,7 +148,7 @@ func attend(
     var floats = 0
     for (index, tile) in tiles.enumerated() {
         firstStates.append(floats)
-        for split in 0..<(limit(tile) + size - 1) / size {
+        for split in 0..<splits(tile) {
             parts.append((index, split, floats))
             floats += state(tile)
         }
@@ -156,7 +160,7 @@ func attend(
         split(tiles[part.tile], part.split, states + part.state, worker)
     }
     pool.run(tiles.count) { task, _ in
-        combine(tiles[task], (limit(tiles[task]) + size - 1) / size, states + firstStates[task])
+        combine(tiles[task], splits(tiles[task]), states + firstStates[task])
     }
 }
 

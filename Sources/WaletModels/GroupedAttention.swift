@@ -132,7 +132,7 @@ struct GroupedAttention: Sendable {
         }
         attend(
             tiles, space.attention, pool,
-            limit: { batch.positions[$0.rows.upperBound - 1] + 1 },
+            limit: { batch.positions[$0.rows.upperBound - 1] + 1 }, size: { _ in Int(WK_ATTENTION_SPLIT) },
             state: { tile in
                 var floats = 0
                 withTile(tile) { floats = Int(wk_grouped_state($0)) }

@@ -6,7 +6,7 @@ import WaletTensor
 ///
 /// A query and a position cost 2 * (plain + rope + value) operations here and 2 * (2 * latent + rope) absorbed, a third
 /// for DeepSeek's shapes; against that, keys and values of all positions before are made anew for each chunk of rows.
-/// They are made for one split of positions and one head at a time, and go to memory of the worker that attends to them,
+/// They are made for 512 positions and one head at a time, and go to memory of the worker that attends to them,
 /// so that a chunk needs the same memory whatever the length.
 extension LatentAttention {
     /// Whether a segment's rows are worked on here.
@@ -20,7 +20,9 @@ extension LatentAttention {
     }
 
     private static let queriesPerTile = 64
-    /// Positions whose keys and values are made together.
+    /// Positions whose keys and values are kept at a time, several splits.
+    static let positionsAtOnce = 512
+    /// Positions whose keys and values are multiplied together.
     private static let positionsTogether = 128
 
     private var keySize: Int { shape.plainHeadSize + shape.ropeHeadSize }
@@ -34,7 +36,7 @@ extension LatentAttention {
         let segment = space.batch.segments[index]
         let pool = space.pool
         let total = segment.start + segment.rows.count
-        let size = Int(WK_ATTENTION_SPLIT)
+        let size = Self.positionsAtOnce
         let width = shape.latentRank + shape.ropeHeadSize
         let tiles = Array(stride(from: segment.rows.lowerBound, to: segment.rows.upperBound, by: Self.queriesPerTile))
         // Heads for all workers, or else parts of the rows too.
@@ -76,12 +78,12 @@ extension LatentAttention {
     ) {
         let plain = shape.plainHeadSize
         let value = shape.valueHeadSize
-        let keys = scratch + pageFloats * (Int(WK_ATTENTION_SPLIT) / KVCache.pageTokens)
+        let keys = scratch + pageFloats * (Self.positionsAtOnce / KVCache.pageTokens)
         let values = keys + Self.positionsTogether * plain
         let key = values + Self.positionsTogether * value
         let rest = key + keySize
         let latents = space.latents.pointer
-        let ropes = latents + Int(WK_ATTENTION_SPLIT) * shape.latentRank
+        let ropes = latents + Self.positionsAtOnce * shape.latentRank
         for first in stride(from: 0, to: count, by: Self.positionsTogether) {
             let together = min(Self.positionsTogether, count - first)
             let x = space.latentBlocks.activations(latents + first * shape.latentRank, from: first)
@@ -115,22 +117,22 @@ extension LatentAttention {
         }
     }
 
-    /// Some rows and one head attend to the split whose keys and values are in the scratch.
-    /// - Parameter seen: positions before the split.
+    /// Some rows and one head attend to the positions whose keys and values are in the scratch.
+    /// - Parameter seen: positions before those.
     private func attend(
         _ rows: Range<Int>, head: Int, _ segment: Batch.Segment, seen: Int, isLast: Bool,
         _ queries: UnsafePointer<Float>, _ space: AttentionSpace, into mixed: UnsafeMutablePointer<Float>,
         _ scratch: UnsafeMutablePointer<Float>
     ) {
         let stride = heads * keySize
-        let pagesOfSplit = Int(WK_ATTENTION_SPLIT) / KVCache.pageTokens
-        let part = scratch + pageFloats * pagesOfSplit
+        let pagesAtOnce = Self.positionsAtOnce / KVCache.pageTokens
+        let part = scratch + pageFloats * pagesAtOnce
         let rest = part + stateFloats(queries: Self.queriesPerTile)
         let row = rows.lowerBound - segment.rows.lowerBound
         let state = space.states.pointer + (head * segment.rows.count + row) * stateFloats(queries: 1)
         let bytes = UnsafeRawPointer(scratch).assumingMemoryBound(to: UInt8.self)
-        withUnsafeTemporaryAllocation(of: UnsafePointer<UInt8>?.self, capacity: pagesOfSplit) { pages in
-            for page in 0..<pagesOfSplit { pages[page] = bytes + 4 * page * pageFloats }
+        withUnsafeTemporaryAllocation(of: UnsafePointer<UInt8>?.self, capacity: pagesAtOnce) { pages in
+            for page in 0..<pagesAtOnce { pages[page] = bytes + 4 * page * pageFloats }
             var attention = wk_grouped_attention(
                 pages: pages.baseAddress!, key_offset: 0, value_offset: Int64(2 * KVCache.pageTokens * keySize),
                 head_size: Int64(keySize), value_size: Int64(shape.valueHeadSize), scale: scale,
@@ -138,12 +140,12 @@ extension LatentAttention {
                 result: mixed + (rows.lowerBound * heads + head) * shape.valueHeadSize,
                 result_stride: Int64(heads * shape.valueHeadSize), queries: Int64(rows.count), group: 1,
                 first_limit: Int64(segment.start + row + 1 - seen))
-            // Rows that end before this split have nothing to add.
+            // Rows that end before these positions have nothing to add.
             if segment.start + row + rows.count > seen {
                 if seen == 0 {
-                    wk_grouped_attend_split(&attention, 0, state, rest)
+                    wk_grouped_attend_first(&attention, Int64(Self.positionsAtOnce), state, rest)
                 } else {
-                    wk_grouped_attend_split(&attention, 0, part, rest)
+                    wk_grouped_attend_first(&attention, Int64(Self.positionsAtOnce), part, rest)
                     wk_grouped_add(&attention, state, part)
                 }
             }
@@ -165,7 +167,7 @@ extension LatentAttention {
         attention.value_size = Int64(shape.valueHeadSize)
         attention.queries = Int64(Self.queriesPerTile)
         attention.group = 1
-        let pages = pageFloats * Int(WK_ATTENTION_SPLIT) / KVCache.pageTokens
+        let pages = pageFloats * Self.positionsAtOnce / KVCache.pageTokens
         let columns = Int64(max(shape.latentRank, shape.plainHeadSize))
         let making =
             Self.positionsTogether * (shape.plainHeadSize + shape.valueHeadSize) + keySize

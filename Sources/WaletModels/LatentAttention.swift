@@ -198,7 +198,7 @@ struct LatentAttention: Sendable {
         }
         attend(
             tiles, space.attention, pool,
-            limit: { batch.positions[$0.rows.lowerBound] + 1 },
+            limit: { batch.positions[$0.rows.lowerBound] + 1 }, size: { Int(wk_latent_split(Int64($0))) },
             state: { tile in
                 var floats = 0
                 withTile(tile) { floats = Int(wk_latent_state($0)) }

@@ -125,12 +125,12 @@ void wk_softmax(float *x, int64_t n);
 void wk_rope_interleaved(float *x, const float *cos, const float *sin, int64_t n_pairs);
 void wk_rope_half(float *x, const float *cos, const float *sin, int64_t n_pairs);
 
-// Attention over a cache of BF16 numbers in pages of WK_ATTENTION_PAGE positions. Positions go by splits of
-// WK_ATTENTION_SPLIT, each with a softmax of its own, which are then combined in their order; so memory does not grow
-// with the number of positions, and splits may be worked on by several threads. A result depends on nothing but its own
-// query and the positions that it sees.
+// Attention over a cache of BF16 numbers in pages of WK_ATTENTION_PAGE positions. Positions go by splits, each with a
+// softmax of its own, which are then combined in their order; so memory does not grow with the number of positions, and
+// splits may be worked on by several threads. Grouped attention splits at each WK_ATTENTION_SPLIT positions, latent
+// attention at wk_latent_split. A result depends on nothing but its own query and the positions that it sees.
 #define WK_ATTENTION_PAGE 64
-#define WK_ATTENTION_SPLIT 512
+#define WK_ATTENTION_SPLIT 128
 
 // Query heads that share one head of keys and values. In a page lie, somewhere, the head's keys as pairs of dimensions,
 // [head_size / 2][64 positions][2], and its values as pairs of positions, [32][value_size][2]. head_size and value_size
@@ -155,6 +155,8 @@ void wk_grouped_attend(const wk_grouped_attention *attention, float *scratch);
 // The same in parts: each split into a state of its own, then all states, one behind the other, into the result.
 void wk_grouped_attend_split(const wk_grouped_attention *attention, int64_t split, float *state, float *scratch);
 void wk_grouped_combine(const wk_grouped_attention *attention, int64_t splits, float *states);
+// All splits of the first `positions` positions into one state.
+void wk_grouped_attend_first(const wk_grouped_attention *attention, int64_t positions, float *state, float *scratch);
 // state += part, of splits in their order. wk_grouped_combine of one split then makes the result.
 void wk_grouped_add(const wk_grouped_attention *attention, float *state, const float *part);
 
@@ -170,6 +172,8 @@ typedef struct wk_latent_attention {
     int64_t heads, limit;
 } wk_latent_attention;
 int64_t wk_latent_heads(void); // that are worked on together
+// Positions of a split where a row sees `limit` of them, a multiple of a page.
+int64_t wk_latent_split(int64_t limit);
 void wk_latent_store(const float *row, int64_t width, uint8_t *rows, int64_t slot, bool last);
 // One position's row as floats: its first `latent` numbers, and the rest.
 void wk_latent_load(const uint8_t *rows, int64_t width, int64_t latent, int64_t slot, float *values, float *rest);

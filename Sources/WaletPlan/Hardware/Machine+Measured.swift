@@ -63,13 +63,20 @@ extension Machine {
     private mutating func measureHere(_ shape: ModelShape) throws(PlanError) {
         let threads = max(1, min(Int(cores.value), Hardware.physicalCores))
         let budget = max(64 << 20, min(1 << 30, Self.installedMemory() / 8))
-        let speed = try MemoryProbe.readSpeed(bytes: budget, threads: threads)
-        memorySpeed = Figure(speed, .measured)
+        let read = try MemoryProbe.readSpeed(bytes: budget, threads: threads)
+        memorySpeed = Figure(read, .measured)
         guard let kernels = try KernelProbe.measure(shape, threads: threads, budget: budget) else { return }
+        // Kernels that ask for lines ahead may read faster than a plain loop does: memory is as fast as its fastest reader.
+        let speed = max(read, kernels.readSpeed)
+        memorySpeed = Figure(speed, .measured)
         efficiency = Figure(kernels.readSpeed / speed, .measured)
+        guard kernels.operations > 0 else { return }
         // Arithmetic grows with the cores; a machine of more cores than this one is scaled up.
         let scale = cores.value / Double(threads)
         operations = Figure(kernels.operations * scale, scale == 1 ? .measured : .assumed)
+        if let seconds = try AttentionProbe.secondsPerPosition(shape, threads: threads) {
+            attention = Figure(seconds / scale, scale == 1 ? .measured : .assumed)
+        }
     }
 
     private static func diskSpeed(

@@ -31,12 +31,15 @@ public struct Machine: Sendable, Equatable {
     public var efficiency: Figure
     /// Multiplications and additions of the kernels at a prompt, a second.
     public var operations: Figure
+    /// One token's attention to one position of the cache in one layer of the model, in seconds; nil where it was not
+    /// measured.
+    public var attention: Figure?
     /// Reading single experts from the disk, in bytes a second; nil where it is not known.
     public var diskSpeed: Figure?
 
     public init(
         memory: Figure, cores: Figure, instructionSet: String, memorySpeed: Figure, efficiency: Figure,
-        operations: Figure, diskSpeed: Figure?
+        operations: Figure, attention: Figure? = nil, diskSpeed: Figure?
     ) {
         self.memory = memory
         self.cores = cores
@@ -44,6 +47,7 @@ public struct Machine: Sendable, Equatable {
         self.memorySpeed = memorySpeed
         self.efficiency = efficiency
         self.operations = operations
+        self.attention = attention
         self.diskSpeed = diskSpeed
     }
 

@@ -41,6 +41,14 @@ public struct ModelShape: Sendable, Equatable {
         public var read: Int
     }
 
+    /// What a cached token holds for attention.
+    public enum Attention: Sendable, Equatable {
+        /// One latent and one rotated key for all heads.
+        case latent(rank: Int, rope: Int)
+        /// A key and a value for each key/value head.
+        case grouped(headSize: Int, keyValueHeads: Int)
+    }
+
     public var name: String
     public var modelType: String
     public var groups: [Group]
@@ -52,6 +60,8 @@ public struct ModelShape: Sendable, Equatable {
     public var heads: Int
     /// Numbers of the KV cache a token and layer.
     public var cacheWidth: Int
+    /// How the kernels attend to the cache; nil where it is not one of 16-bit numbers, as they take it.
+    public var attention: Attention?
     /// Numbers that a head multiplies a cached token with: keys, then values.
     public var attentionWidth: Int
     /// Bytes of the KV cache a token, all layers, as the engine keeps it in fast precision.
@@ -145,12 +155,17 @@ public struct ModelShape: Sendable, Equatable {
         expertsPerToken = sparseLayers > 0 ? configuration.experts?.perToken ?? 0 : 0
         heads = configuration.heads
         cacheWidth = configuration.cacheWidth
-        attentionWidth =
-            switch configuration.attention {
+        let form: Attention
+        switch configuration.attention {
+        case .latent(let latent):
+            form = .latent(rank: latent.latentRank, rope: latent.ropeHeadSize)
             // Absorbed: the query meets the latent and the position's part, the weights meet the latent again.
-            case .latent(let latent): 2 * latent.latentRank + latent.ropeHeadSize
-            case .grouped(let grouped): 2 * grouped.headSize
-            }
+            attentionWidth = 2 * latent.latentRank + latent.ropeHeadSize
+        case .grouped(let grouped):
+            form = .grouped(headSize: grouped.headSize, keyValueHeads: grouped.keyValueHeads)
+            attentionWidth = 2 * grouped.headSize
+        }
+        attention = configuration.takesHalfCache ? form : nil
         cacheBytesPerToken = configuration.cacheWidth
             .multipliedSaturated(by: configuration.layers)
             .multipliedSaturated(by: configuration.takesHalfCache ? 2 : 4)

@@ -11,7 +11,7 @@ import Foundation
 /// ```
 ///
 /// A step of decoding takes T = weights read / memory's speed + misses / disk's speed, besides attention over the context,
-/// and arithmetic where many sequences share a reading of the weights. Every term stands in ``decode``.
+/// and the arithmetic of further sequences that share a reading of the weights. Every term stands in ``decode``.
 public struct Plan: Sendable, Equatable {
     public enum Placement: String, Sendable {
         /// All weights stay in memory.
@@ -50,7 +50,7 @@ public struct Plan: Sendable, Equatable {
         public var disk = 0.0
         /// Reading the KV cache, or multiplying with it where that takes longer.
         public var attention = 0.0
-        /// Multiplying, beyond the time in which the weights are read.
+        /// Multiplying for further sequences, besides the time in which the weights are read.
         public var arithmetic = 0.0
         /// Norms, routing, sampling and the workers' meetings between the parts.
         public var other = 0.0
@@ -79,8 +79,12 @@ public struct Plan: Sendable, Equatable {
 
     /// The engine's own memory: what `--memory` leaves besides weights and cache.
     public static let engineBytes = 300_000_000
-    /// Time of a layer besides its matrices and attention, in seconds, on one sequence.
-    static let layerSeconds = 12e-6
+    /// Time of a layer besides its matrices and attention, in seconds: for a step of decoding, and for a token of a prompt.
+    static let layerSeconds = 20e-6
+    static let promptLayerSeconds = 8e-6
+    /// Of the operations that the kernels make on matrices alone, what a prompt or a batch reaches, with norms, routing and
+    /// quantizing between them (docs/lab-notes.md has the measurements of these three).
+    static let promptShare = 0.65
     /// The kernels' attention makes this share of the operations that their products of weights make.
     static let attentionShare = 0.25
 
@@ -168,8 +172,8 @@ public struct Plan: Sendable, Equatable {
         step.weights = Double(shape.activeBytes - shape.activeExpertBytes) / speed
         step.experts = expertBytes / speed
         if let disk { step.disk = misses * expertBytes / disk }
-        let products = sequences * 2 * shape.multipliedPerToken / machine.operations.value
-        step.arithmetic = max(0, products - step.weights - step.experts)
+        // The first sequence's products are part of the speed at which the kernels read; those of the others come besides.
+        step.arithmetic = (sequences - 1) * 2 * shape.multipliedPerToken / (machine.operations.value * promptShare)
         step.attention = sequences * attention(shape, machine, context: Double(context))
         // Rows of a batch share the workers' meetings, and each has norms and a sampling of its own.
         step.other = Double(shape.layers) * layerSeconds * (0.5 + 0.5 * sequences)
@@ -178,6 +182,7 @@ public struct Plan: Sendable, Equatable {
 
     /// Seconds of attention for one token that sees `context` others.
     private static func attention(_ shape: ModelShape, _ machine: Machine, context: Double) -> Double {
+        if let seconds = machine.attention?.value { return Double(shape.layers) * context * seconds }
         let reading = context * Double(shape.cacheBytesPerToken) / machine.memorySpeed.value
         return max(reading, attentionProducts(shape, machine, context: context))
     }
@@ -196,7 +201,7 @@ public struct Plan: Sendable, Equatable {
         let head = shape.groups.filter { $0.part == .head }.reduce(0) {
             $0 + Double($1.rows) * Double($1.columns) * Double($1.read)
         }
-        let products = 2 * (shape.multipliedPerToken - head) * chunk / machine.operations.value
+        let products = 2 * (shape.multipliedPerToken - head) * chunk / (machine.operations.value * promptShare)
         let distinct = shape.distinctExperts(tokens: chunk)
         let experts =
             shape.expertsPerToken > 0
@@ -204,7 +209,8 @@ public struct Plan: Sendable, Equatable {
         let reading = (Double(shape.activeBytes - shape.activeExpertBytes) + experts) / speed
         let attention = chunk * attentionProducts(shape, machine, context: Double(context) / 2)
         let fromDisk = disk.map { missing * experts / $0 } ?? 0
-        return ((max(products, reading) + attention + fromDisk) / chunk, fromDisk / chunk)
+        let other = chunk * Double(shape.layers) * promptLayerSeconds
+        return ((max(products, reading) + attention + other + fromDisk) / chunk, fromDisk / chunk)
     }
 
     private static func check(
