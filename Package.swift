@@ -96,7 +96,7 @@ let package = Package(
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "X509", package: "swift-certificates"),
             ]),
-        .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats", "CWaletKernels"]),
+        .target(name: "WaletModels", dependencies: ["WaletTensor", "WaletFormats", "CWaletKernels", "CWaletSystem"]),
         .target(name: "WaletGrammar", dependencies: ["WaletJSON"]),
         .target(name: "WaletText", dependencies: ["WaletJSON", "CPCRE2"]),
         .target(name: "WaletFormats", dependencies: ["WaletTensor", "WaletJSON"]),

@@ -9,11 +9,15 @@ import WaletText
 
 public typealias Configuration = WaletFormats.Configuration
 public typealias FormatError = WaletFormats.FormatError
+public typealias RoutingTrace = WaletModels.RoutingTrace
 public typealias SamplingParameters = WaletEngine.SamplingParameters
 public typealias Speculation = WaletEngine.Speculation
 public typealias EngineError = WaletEngine.EngineError
 public typealias EngineOptions = WaletEngine.EngineOptions
 public typealias EngineStatistics = WaletEngine.EngineStatistics
+public typealias ExpertStatistics = WaletModels.ExpertStatistics
+public typealias ExpertReads = WaletModels.ExpertStoreOptions.Mode
+public typealias MemoryLimitError = WaletModels.MemoryLimitError
 public typealias RequestProgress = WaletEngine.RequestProgress
 public typealias FinishReason = WaletEngine.FinishReason
 public typealias Usage = WaletEngine.GenerationUsage

@@ -39,7 +39,8 @@ public final class LanguageModel: Sendable {
     /// The temperature that the checkpoint recommends, 0 where it recommends not to sample; nil where it says nothing.
     public let recommendedTemperature: Double?
 
-    /// Opens a model. The weights are mapped, not read: this takes milliseconds, and memory as they are used.
+    /// Opens a model. The weights are mapped, not read: this takes milliseconds, and memory as they are used. With
+    /// ``EngineOptions/memoryLimit`` what every token needs is read at once, and experts when they are chosen.
     /// - Parameters:
     ///   - source: a folder of safetensors, a `.gguf` file, or the name of a stored model.
     ///   - name: what messages call it; nil for `source`.
@@ -47,14 +48,23 @@ public final class LanguageModel: Sendable {
     ///   - contextLength: tokens of prompt and answer together, at most; nil for the model's own.
     ///   - precision: how it computes.
     ///   - engine: how requests share time and memory.
-    /// - Throws: ``LanguageModelError``, ``FormatError``, ``EngineError``, or what is wrong with tokenizer or template.
+    /// - Throws: ``LanguageModelError``, ``FormatError``, ``EngineError``, ``MemoryLimitError``, or what is wrong with
+    ///   tokenizer or template.
     public static func load(
         _ source: String, name: String? = nil, threads: Int? = nil, contextLength: Int? = nil,
         precision: Precision = .fast, engine: EngineOptions = EngineOptions()
     ) async throws -> LanguageModel {
         let path = try locate(source)
         let files = try ModelFolder(path)
-        let transformer = try Transformer(files.configuration, from: try files.weights())
+        let weights = try files.weights()
+        let transformer =
+            if let limit = engine.memoryLimit {
+                try Transformer(
+                    files.configuration, from: weights,
+                    ExpertStoreOptions(memoryLimit: limit, mode: engine.expertReads))
+            } else {
+                try Transformer(files.configuration, from: weights)
+            }
         var options = engine
         if options.storeFolder != nil { options.modelIdentity = try identity(of: files, at: path) }
         return try LanguageModel(
@@ -192,8 +202,9 @@ public final class LanguageModel: Sendable {
     /// - Parameters:
     ///   - tokens: at most the context.
     ///   - top: how many of the likeliest next tokens to give after each token.
-    public func score(_ tokens: [Int], top: Int = 0) async throws -> TokenScores {
-        try await engine.score(tokens, top: top)
+    ///   - routing: is told which experts the tokens choose.
+    public func score(_ tokens: [Int], top: Int = 0, routing: RoutingTrace? = nil) async throws -> TokenScores {
+        try await engine.score(tokens, top: top, routing: routing)
     }
 
     /// An empty conversation.

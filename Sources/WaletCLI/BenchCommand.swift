@@ -24,7 +24,21 @@ struct BenchCommand: AsyncParsableCommand {
     @Flag(help: "Make weights up: MODEL need be no more than a config.json.") var randomWeights = false
     @Flag(help: "One JSON object.") var json = false
 
-    func run() async throws {
+    func validate() throws {
+        if randomWeights, arguments.memory != nil {
+            throw ValidationError("--memory reads experts from files, and --random-weights has none")
+        }
+    }
+
+    /// What was measured of the model, which is let go when it is returned.
+    private struct Measured {
+        var result: BenchmarkResult
+        var loadSeconds: Double
+        var peakBytes: Int
+        var threads: Int
+    }
+
+    private func measure() async throws -> Measured {
         let start = ContinuousClock.now
         let model =
             randomWeights
@@ -35,30 +49,55 @@ struct BenchCommand: AsyncParsableCommand {
         let load = (ContinuousClock.now - start) / .seconds(1)
         let result = try await model.benchmark(
             prompt: prompt, generate: generate, batch: batch, depth: depth, longPrompt: attention.longPrompt)
+        return Measured(
+            result: result, loadSeconds: load, peakBytes: ProcessMemory.peakResidentBytes, threads: model.threads)
+    }
+
+    func run() async throws {
+        let measured = try await measure()
+        let (result, load, peak) = (measured.result, measured.loadSeconds, measured.peakBytes)
         // A step of a batch reads the weights once, or more of the experts; the figure counts one sequence's share.
         let speed = Double(result.bytesPerToken) * result.decodeRate / Double(batch) / 1e9
-        let peak = ProcessMemory.peakResidentBytes
+        // What it measures takes memory, which the model no longer does.
+        let planned = try result.decodeExperts.flatMap { experts in
+            try experts.hitRate.map {
+                try PlannedDecode(
+                    arguments.model, measured: result.decodeRate, hitRate: $0, context: depth + prompt + generate / 2,
+                    batch: batch)
+            }
+        }
         if json {
-            let object: JSONValue = [
+            var object: JSONValue = [
                 "prefill_tokens_per_second": .double(result.prefillRate),
                 "decode_tokens_per_second": .double(result.decodeRate), "bytes_per_token": .int(result.bytesPerToken),
                 "read_gb_per_second": .double(speed), "peak_resident_bytes": .int(peak), "load_seconds": .double(load),
-                "kv_bytes": .int(result.cacheBytes), "threads": .int(model.threads),
+                "kv_bytes": .int(result.cacheBytes), "threads": .int(measured.threads),
                 "instruction_set": .string(LanguageModel.instructionSet),
             ]
+            if let experts = result.decodeExperts, let prefill = result.prefillExperts,
+                case .object(var members) = object
+            {
+                members["experts"] = ExpertReport.placement(experts)
+                members["decode_experts"] = ExpertReport.json(experts)
+                members["prefill_experts"] = ExpertReport.json(prefill)
+                if let planned { members["planned"] = planned.json }
+                object = .object(members)
+            }
             Terminal.output(object.text() + "\n")
         } else {
-            Terminal.output(
-                Terminal.table([
-                    ["prefill", String(format: "%.1f tokens/s", result.prefillRate)],
-                    ["decode", String(format: "%.1f tokens/s", result.decodeRate)],
-                    ["weights read a token", Terminal.bytes(result.bytesPerToken)],
-                    ["weights read", String(format: "%.2f GB/s", speed)],
-                    ["KV cache", Terminal.bytes(result.cacheBytes)],
-                    ["peak resident memory", Terminal.bytes(peak)],
-                    ["load", String(format: "%.3f s", load)],
-                    ["threads", "\(model.threads), \(LanguageModel.instructionSet)"],
-                ]) + "\n")
+            var rows = [
+                ["prefill", String(format: "%.1f tokens/s", result.prefillRate)],
+                ["decode", String(format: "%.1f tokens/s", result.decodeRate)],
+                ["weights read a token", Terminal.bytes(result.bytesPerToken)],
+                ["weights read", String(format: "%.2f GB/s", speed)],
+                ["KV cache", Terminal.bytes(result.cacheBytes)],
+                ["peak resident memory", Terminal.bytes(peak)],
+                ["load", String(format: "%.3f s", load)],
+                ["threads", "\(measured.threads), \(LanguageModel.instructionSet)"],
+            ]
+            if let experts = result.decodeExperts { rows += ExpertReport.rows(experts) }
+            if let planned { rows += planned.rows }
+            Terminal.output(Terminal.table(rows) + "\n")
         }
     }
 }

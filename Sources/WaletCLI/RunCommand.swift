@@ -70,8 +70,10 @@ struct RunCommand: AsyncParsableCommand {
             } else {
                 try await show(model.session(system: system).respond(to: prompt, options: options))
             }
+            showExperts(model)
         } else {
             try await chat(model.session(system: system), options)
+            showExperts(model)
         }
     }
 
@@ -79,6 +81,11 @@ struct RunCommand: AsyncParsableCommand {
     private func show(_ events: AsyncThrowingStream<ResponseEvent, any Error>) async throws {
         var printer = AnswerPrinter(json: json)
         for try await event in events { printer.print(event) }
+    }
+
+    /// One line about the experts that were read, where any are.
+    private func showExperts(_ model: LanguageModel) {
+        if !json, let experts = model.statistics.experts { Terminal.log(ExpertReport.summary(experts)) }
     }
 
     private func chat(_ session: Session, _ options: GenerationOptions) async throws {

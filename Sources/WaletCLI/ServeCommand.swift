@@ -55,6 +55,13 @@ struct ServeCommand: AsyncParsableCommand {
     struct EngineSettings: ParsableArguments {
         @Option(help: "All models in memory together, at most, as in 64G; idle ones make room.") var memoryBudget:
             String?
+        @Option(
+            help:
+                "Weights of each model in memory, at most, as in 16G; experts that do not fit are read when they are chosen."
+        )
+        var memory: String?
+        @Option(help: "With --memory: 'direct' reads past the page cache, 'buffered' through it, 'auto' tries both.")
+        var expertReads: String?
         @Option(help: "Worker threads of each model; default: the physical cores.") var threads: String?
         @Option(help: "Tokens of prompt and answer together, at most; default: the model's own.") var context: String?
         @Option(help: "'fast' multiplies integers, 'exact' keeps to fp32.") var precision: String?
@@ -106,7 +113,8 @@ struct ServeCommand: AsyncParsableCommand {
         let options: [(String, String?)] = [
             ("host", address.host), ("port", address.port), ("tls_cert", address.tlsCert), ("tls_key", address.tlsKey),
             ("cors_origins", address.corsOrigins), ("allowed_hosts", address.allowedHosts),
-            ("log_level", address.logLevel), ("memory_budget", engine.memoryBudget), ("threads", engine.threads),
+            ("log_level", address.logLevel), ("memory_budget", engine.memoryBudget), ("memory", engine.memory),
+            ("expert_reads", engine.expertReads), ("threads", engine.threads),
             ("context", engine.context), ("precision", engine.precision), ("max_running", engine.maxRunning),
             ("max_waiting", engine.maxWaiting), ("cache_memory", engine.cacheMemory), ("cache_dir", engine.cacheDir),
             ("cache_disk", engine.cacheDisk),
@@ -277,7 +285,8 @@ private struct ServeRun {
         let upstreams = UpstreamClient(silence: configuration.upstreamTimeout)
         @Sendable func bytes(_ model: ModelSpecification) -> Int {
             if model.upstream != nil { return 0 }
-            return ((try? ModelDescription.read(model.source).weightBytes.total) ?? 0) + cache
+            let weights = (try? ModelDescription.read(model.source).weightBytes.total) ?? 0
+            return min(weights, configuration.engine.memoryLimit ?? .max) + cache
         }
         return ModelRegistry(
             configuration.models, memoryBudget: configuration.memoryBudget, metrics: metrics, logger: logger,

@@ -14,9 +14,15 @@ struct ScoreCommand: AsyncParsableCommand {
     @Option(help: "How many of the likeliest next tokens to give after each token.") var top: Int = 0
     @Flag(help: "Instead: what fast precision changes on the text, against exact.") var compare = false
     @Option(help: "With --compare: tokens that are scored together; each window begins anew.") var window = 512
+    @Option(
+        help: ArgumentHelp(
+            "Write which experts each token chose to this file: a line of JSON a token, its experts by layer.",
+            valueName: "file"))
+    var routing: String?
     @Flag(help: "One JSON object.") var json = false
 
     func validate() throws {
+        if compare, routing != nil { throw ValidationError("give either --compare or --routing") }
         if compare, top > 0 { throw ValidationError("give either --compare or --top") }
         if window < 2 { throw ValidationError("--window: expected 2 or more, found \(window)") }
         guard [text, tokens, file].compactMap({ $0 }).count == 1 else {
@@ -35,7 +41,9 @@ struct ScoreCommand: AsyncParsableCommand {
             ids = try model.tokenize(text ?? InputFile.text(file!))
         }
         if compare { return try await comparePrecisions(model, ids) }
-        let scores = try await model.score(ids, top: top)
+        let trace = routing.map { _ in RoutingTrace() }
+        let scores = try await model.score(ids, top: top, routing: trace)
+        if let routing, let trace { try Self.write(trace, of: ids, to: routing) }
         let known = scores.logprobs.compactMap { $0 }
         let mean = known.isEmpty ? 0 : -known.reduce(0.0) { $0 + Double($1) } / Double(known.count)
         let perplexity: JSONValue = known.isEmpty ? .null : .double(exp(mean))
@@ -65,6 +73,16 @@ struct ScoreCommand: AsyncParsableCommand {
             Terminal.output(Terminal.table(rows) + "\n")
             if !known.isEmpty { Terminal.output(String(format: "perplexity %.4f\n", exp(mean))) }
         }
+    }
+
+    private static func write(_ trace: RoutingTrace, of ids: [Int], to path: String) throws {
+        guard trace.count == ids.count else { throw ValidationError("--routing: this model has no routed experts") }
+        let lines = ids.indices.map { token in
+            let experts = trace.experts(ofToken: token).map { JSONValue.array($0.map { .int($0) }) }
+            let line: JSONValue = ["token": .int(ids[token]), "experts": .array(experts)]
+            return line.text()
+        }
+        try Files.write(lines.joined(separator: "\n") + "\n", to: path)
     }
 
     private func comparePrecisions(_ model: LanguageModel, _ ids: [Int]) async throws {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Walet
+import WaletPlan
 
 /// `walet`: parse, call the library, print.
 @main
@@ -56,17 +57,43 @@ struct ModelArguments: ParsableArguments {
     @Option(help: "Arithmetic: 'fast' multiplies integers, 'exact' unpacks the weights and keeps all else in fp32.")
     var precision: Precision = .fast
 
+    @Option(
+        help: ArgumentHelp(
+            "Weights in memory, at most, as in 3G: experts that do not fit are read from the files when they are chosen.",
+            valueName: "size"))
+    var memory: String?
+
+    @Option(help: "With --memory: 'direct' reads past the page cache, 'buffered' through it, 'auto' tries both.")
+    var expertReads: ExpertReads = .auto
+
     func validate() throws {
+        _ = try memoryLimit
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads: expected a number from 1 to 1024, found \(threads)")
         }
     }
 
+    /// Bytes.
+    var memoryLimit: Int? {
+        get throws {
+            do throws(PlanError) {
+                return try memory.map { text throws(PlanError) in try Quantity.bytes(text, field: "--memory") }
+            } catch {
+                throw ValidationError("\(error)")
+            }
+        }
+    }
+
     func load(contextLength: Int? = nil) async throws -> LanguageModel {
         try await Puller.pullIfNamed(model)
+        var engine = EngineOptions()
+        engine.memoryLimit = try memoryLimit
+        engine.expertReads = expertReads
         return try await LanguageModel.load(
-            model, threads: threads, contextLength: contextLength, precision: precision)
+            model, threads: threads, contextLength: contextLength, precision: precision, engine: engine)
     }
 }
+
+extension ExpertReads: ExpressibleByArgument {}
 
 extension Precision: ExpressibleByArgument {}

@@ -12,6 +12,9 @@ public struct BenchmarkResult: Sendable {
     public let bytesPerToken: Int
     /// Bytes of all sequences' caches at the end.
     public let cacheBytes: Int
+    /// What the store of experts did while decoding, and while the prompts were run; nil where all weights are mapped.
+    public let decodeExperts: ExpertStatistics?
+    public let prefillExperts: ExpertStatistics?
 }
 
 extension Engine {
@@ -69,6 +72,7 @@ extension Engine {
 
             for cache in caches { cache.fill(to: depth) { Float.random(in: -1...1, using: &random) } }
             let isLong = longPrompt ?? model.isLongPrompt(fresh: prompt, cached: depth)
+            let before = model.expertStore?.statistics
             let start = clock.now
             for cache in caches {
                 while cache.count < depth + prompt {
@@ -80,6 +84,7 @@ extension Engine {
             }
             _ = model.logits(ofRows: 0..<1, space)
             let prefill = (clock.now - start).seconds
+            let between = model.expertStore?.statistics
             let decodeStart = clock.now
             for _ in 0..<generate {
                 space.batch.removeAll()
@@ -88,9 +93,12 @@ extension Engine {
                 _ = model.logits(ofRows: 0..<batch, space)
             }
             let decode = (clock.now - decodeStart).seconds
+            let after = model.expertStore?.statistics
             return BenchmarkResult(
                 prefillRate: Double(prompt * batch) / prefill, decodeRate: Double(generate * batch) / decode,
-                bytesPerToken: model.bytesPerToken, cacheBytes: caches.reduce(0) { $0 + $1.byteCount })
+                bytesPerToken: model.bytesPerToken, cacheBytes: caches.reduce(0) { $0 + $1.byteCount },
+                decodeExperts: between.flatMap { after?.since($0) },
+                prefillExperts: before.flatMap { between?.since($0) })
         }
     }
 }

@@ -94,6 +94,7 @@ public final class Engine: Sendable {
     public var statistics: EngineStatistics {
         var statistics = mailbox.statistics
         statistics.store = store?.statistics
+        statistics.experts = model.expertStore?.statistics
         statistics.pageBytes = pool.pageBytes
         statistics.pageLimit = pool.limit
         return statistics
@@ -171,8 +172,11 @@ public final class Engine: Sendable {
     /// - Parameters:
     ///   - top: how many of the likeliest next tokens to give after each token.
     ///   - chunk: rows a pass, at most; 1 goes token by token.
+    ///   - routing: is told which experts the tokens choose.
     /// - Throws: ``EngineError``, or `CancellationError`.
-    public func score(_ tokens: [Int], top: Int = 0, chunk: Int = .max) async throws -> TokenScores {
+    public func score(
+        _ tokens: [Int], top: Int = 0, chunk: Int = .max, routing: RoutingTrace? = nil
+    ) async throws -> TokenScores {
         try check(tokens)
         guard tokens.count <= contextLength else {
             throw EngineError.contextExceeded(prompt: tokens.count, context: contextLength)
@@ -182,7 +186,7 @@ public final class Engine: Sendable {
         let cancelled = CancellationFlag()
         let scoring = Scoring(
             model: model, tokens: tokens, top: min(top, model.configuration.vocabularySize), chunk: chunk,
-            cancelled: cancelled)
+            routing: routing, cancelled: cancelled)
         return try await withTaskCancellationHandler {
             try await perform(scoring.run)
         } onCancel: {

@@ -1,4 +1,5 @@
 import Foundation
+import WaletModels
 
 /// How an engine shares its time and memory.
 public struct EngineOptions: Sendable {
@@ -18,6 +19,11 @@ public struct EngineOptions: Sendable {
     public var modelIdentity: [UInt8] = []
     /// Bytes of a model's pages on disk, at most.
     public var storeBytes = 16 << 30
+    /// Bytes of weights in memory, at most: routed experts that do not fit are read from the model's files when they are
+    /// chosen. Nil to map all weights. `LanguageModel` heeds it; an engine that is made by hand gets a model that does.
+    public var memoryLimit: Int?
+    /// How experts are read.
+    public var expertReads = ExpertStoreOptions.Mode.auto
 
     public init() {
         var random = SystemRandomNumberGenerator()
@@ -36,6 +42,9 @@ public struct EngineOptions: Sendable {
         }
         if storeFolder != nil, modelIdentity.isEmpty {
             throw .parameter(name: "model identity", expected: "one, as pages are kept on disk", found: "none")
+        }
+        if let memoryLimit, memoryLimit < 1 {
+            throw .parameter(name: "memory", expected: "1 byte or more", found: "\(memoryLimit)")
         }
         if storeBytes < 0 { throw .parameter(name: "disk cache", expected: "0 bytes or more", found: "\(storeBytes)") }
     }
@@ -62,6 +71,8 @@ public struct EngineStatistics: Sendable, Equatable {
     public var cachedPages = 0
     public var pageBytes = 0
     public var store: PageStore.Statistics?
+    /// Experts in memory and on disk; nil where all weights are mapped.
+    public var experts: ExpertStatistics?
 
     public init() {}
 }

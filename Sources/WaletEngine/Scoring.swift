@@ -8,6 +8,7 @@ struct Scoring: Sendable {
     let tokens: [Int]
     let top: Int
     let chunk: Int
+    let routing: RoutingTrace?
     let cancelled: CancellationFlag
 
     func run(_ space: Workspace) throws -> TokenScores {
@@ -16,6 +17,8 @@ struct Scoring: Sendable {
         var scores = TokenScores(logprobs: [nil], top: [])
         scores.logprobs.reserveCapacity(tokens.count)
         var first = 0
+        space.routing = routing
+        defer { space.routing = nil }
         while first < tokens.count {
             if cancelled.isSet { throw CancellationError() }
             let rows = min(tokens.count - first, space.batch.capacity, chunk)

@@ -12,7 +12,7 @@ public final class GGUFSource: WeightSource {
 
     public init(_ set: GGUFSet) { self.set = set }
 
-    public var mappedRanges: [UnsafeRawBufferPointer] { self.set.parts.map(\.file.bytes) }
+    public var mappedFiles: [MappedFile] { self.set.parts.map(\.file) }
 
     public func checkIntact() throws(FormatError) {
         for part in set.parts { try part.file.checkIntact() }

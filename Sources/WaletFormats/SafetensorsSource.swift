@@ -23,7 +23,7 @@ public final class SafetensorsSource: WeightSource {
         prefix = set.contains("language_model.model.embed_tokens.weight") ? "language_model." : ""
     }
 
-    public var mappedRanges: [UnsafeRawBufferPointer] { self.set.files.map(\.file.bytes) }
+    public var mappedFiles: [MappedFile] { self.set.files.map(\.file) }
 
     public func checkIntact() throws(FormatError) {
         for file in set.files { try file.file.checkIntact() }

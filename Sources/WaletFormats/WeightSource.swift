@@ -23,10 +23,10 @@ public protocol WeightSource: Sendable {
     /// Throws where a mapped file has shrunk since it was opened, since its lost part then reads as zeros.
     func checkIntact() throws(FormatError)
 
-    /// The mapped files; none where the weights are in memory of their own.
-    var mappedRanges: [UnsafeRawBufferPointer] { get }
+    /// The mapped files that the matrices are views of; none where the weights are in memory of their own.
+    var mappedFiles: [MappedFile] { get }
 }
 
 extension WeightSource {
-    public var mappedRanges: [UnsafeRawBufferPointer] { [] }
+    public var mappedFiles: [MappedFile] { [] }
 }

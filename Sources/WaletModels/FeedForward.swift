@@ -57,6 +57,8 @@ final class FeedForwardSpace {
     let firstSlot: UnsafeMutablePointer<Int32>
     /// Experts that have a token, `[experts]`
     let active: UnsafeMutablePointer<Int32>
+    /// The slots of the experts that are computed together, `[rows * perToken]`
+    let computed: UnsafeMutablePointer<Int32>
 
     init(_ sizes: Sizes, rows: Int, _ precision: Precision) {
         denseBlocks = BlockBuffer(rows: rows, columns: sizes.dense, precision)
@@ -74,6 +76,7 @@ final class FeedForwardSpace {
         slots = .allocate(capacity: max(1, rows * sizes.perToken))
         firstSlot = .allocate(capacity: sizes.experts + 1)
         active = .allocate(capacity: max(1, sizes.experts))
+        computed = .allocate(capacity: max(1, rows * sizes.perToken))
     }
 
     deinit {
@@ -81,6 +84,7 @@ final class FeedForwardSpace {
         slots.deallocate()
         firstSlot.deallocate()
         active.deallocate()
+        computed.deallocate()
         tokenOfSlot.deallocate()
     }
 }
@@ -97,6 +101,12 @@ struct GatedFeedForward: Sendable {
         gate = try Linear(prefix + "gate_proj", outputs: width, inputs: hidden, bias: bias, from: source)
         up = try Linear(prefix + "up_proj", outputs: width, inputs: hidden, bias: bias, from: source)
         down = try Linear(prefix + "down_proj", outputs: hidden, inputs: width, bias: bias, from: source)
+    }
+
+    init(gate: Linear, up: Linear, down: Linear) {
+        self.gate = gate
+        self.up = up
+        self.down = down
     }
 
     /// Gate and up can take int8 blocks.
@@ -145,17 +155,21 @@ struct GatedFeedForward: Sendable {
 
 /// Routed experts, and the shared ones.
 struct SparseFeedForward: Sendable {
+    let layer: Int
     let router: Router
-    let experts: [GatedFeedForward]
+    let experts: ExpertSource
     let shared: GatedFeedForward?
+    /// Of one expert.
+    let width: Int
+    let expertBytes: Int
     /// Every expert's gate and up can take int8 blocks, so that inputs need not be gathered.
     let takesBlocks: Bool
 
     init(
-        _ configuration: Configuration, _ shape: Configuration.Experts, _ prefix: String, from source: some WeightSource
-    )
-        throws(FormatError)
-    {
+        _ configuration: Configuration, _ shape: Configuration.Experts, layer: Int, _ prefix: String,
+        from source: some WeightSource
+    ) throws(FormatError) {
+        self.layer = layer
         let hidden = configuration.hiddenSize
         router = try Router(configuration, shape, prefix, from: source)
         var experts: [GatedFeedForward] = []
@@ -164,7 +178,9 @@ struct SparseFeedForward: Sendable {
             experts.append(
                 try GatedFeedForward("\(prefix)experts.\(expert).", hidden: hidden, width: shape.width, from: source))
         }
-        self.experts = experts
+        self.experts = try ExpertSource(experts, prefix + "experts.", perToken: shape.perToken, from: source)
+        width = shape.width
+        expertBytes = experts.first?.byteCount ?? 0
         takesBlocks = experts.allSatisfy(\.takesBlocks)
         shared =
             shape.shared > 0
@@ -172,7 +188,8 @@ struct SparseFeedForward: Sendable {
                 prefix + "shared_experts.", hidden: hidden, width: shape.shared * shape.width, from: source) : nil
     }
 
-    func callAsFunction(_ workspace: Workspace) {
+    /// - Throws: ``FormatError`` where an expert cannot be read.
+    func callAsFunction(_ workspace: Workspace) throws(FormatError) {
         let space = workspace.feedForward
         let pool = workspace.pool
         let rows = workspace.batch.count
@@ -182,6 +199,8 @@ struct SparseFeedForward: Sendable {
         let perToken = router.experts.perToken
 
         route(x, rows: rows, space, pool)
+        workspace.routing?.record(
+            layer: layer, UnsafeBufferPointer(start: space.ids, count: rows * perToken), perToken: perToken)
         let active = group(rows: rows, space)
         if x.blocks == nil || !takesBlocks {
             pool.run(rows) { row, _ in
@@ -192,59 +211,8 @@ struct SparseFeedForward: Sendable {
             }
         }
 
-        // One region for gate and up of the shared experts and of all active ones, one for down.
-        let width = experts[0].gate.outputs
-        let sharedWidth = shared?.gate.outputs ?? 0
-        let gate = space.gate.pointer + rows * sharedWidth
-        let up = space.up.pointer + rows * sharedWidth
-        let upper = Shares(rows: sharedWidth + active * width, threads: pool.threads)
-        pool.run(upper.count) { task, worker in
-            let share = upper.rows(task)
-            let scratch = pool.scratch(of: worker)
-            if let shared, share.lowerBound < sharedWidth {
-                shared.activate(
-                    share.lowerBound..<min(share.upperBound, sharedWidth), x, count: rows, into: space.gate.pointer,
-                    up: space.up.pointer, scratch)
-            }
-            let routed = max(0, share.lowerBound - sharedWidth)..<max(0, share.upperBound - sharedWidth)
-            forEachPiece(routed, size: width) { index, piece in
-                let (expert, first, count) = slots(of: index, space)
-                let inputs = Activations(
-                    floats: space.gathered.pointer + first * hidden, blocks: takesBlocks ? x.blocks : nil)
-                experts[expert].activate(
-                    piece, inputs, tokenRows: space.tokenOfSlot + first, count: count, into: gate + first * width,
-                    up: up + first * width, scratch)
-            }
-        }
-        if space.routedBlocks.isActive || space.sharedBlocks.isActive {
-            pool.run(rows * (perToken + (shared == nil ? 0 : 1))) { task, _ in
-                if task < rows * perToken {
-                    space.routedBlocks.quantize(gate + task * width, row: task)
-                } else {
-                    let row = task - rows * perToken
-                    space.sharedBlocks.quantize(space.gate.pointer + row * sharedWidth, row: row)
-                }
-            }
-        }
-        let sharedHidden = shared == nil ? 0 : hidden
-        let lower = Shares(rows: sharedHidden + active * hidden, threads: pool.threads)
-        pool.run(lower.count) { task, worker in
-            let share = lower.rows(task)
-            let scratch = pool.scratch(of: worker)
-            if let shared, share.lowerBound < sharedHidden {
-                let piece = share.lowerBound..<min(share.upperBound, sharedHidden)
-                shared.down.multiply(
-                    piece, space.sharedBlocks.activations(space.gate.pointer), stride: sharedWidth, count: rows,
-                    into: output + piece.lowerBound, stride: hidden, scratch)
-            }
-            let routed = max(0, share.lowerBound - sharedHidden)..<max(0, share.upperBound - sharedHidden)
-            forEachPiece(routed, size: hidden) { index, piece in
-                let (expert, first, count) = slots(of: index, space)
-                experts[expert].down.multiply(
-                    piece, space.routedBlocks.activations(gate + first * width, from: first), stride: width,
-                    count: count, into: space.outputs.pointer + first * hidden + piece.lowerBound, stride: hidden,
-                    scratch)
-            }
+        try experts.compute(UnsafeBufferPointer(start: space.active, count: active)) { chosen, experts, isFirst in
+            compute(chosen, of: experts, isFirst ? shared : nil, workspace)
         }
         if shared == nil { output.update(repeating: 0, count: rows * hidden) }
         pool.run(rows) { row, _ in
@@ -256,10 +224,90 @@ struct SparseFeedForward: Sendable {
         }
     }
 
-    /// An active expert by its number in `space.active`, its first slot, and how many it has.
+    /// Some of the active experts, each for all of its tokens, and the shared ones with the first of them: results of the
+    /// routed experts go to their slots, those of the shared ones to the output.
+    /// - Parameters:
+    ///   - chosen: numbers of experts.
+    ///   - experts: all of the layer's, `[experts]`.
+    private func compute(
+        _ chosen: UnsafeBufferPointer<Int32>, of experts: UnsafePointer<GatedFeedForward>, _ shared: GatedFeedForward?,
+        _ workspace: Workspace
+    ) {
+        let space = workspace.feedForward
+        let pool = workspace.pool
+        let rows = workspace.batch.count
+        let x = workspace.input
+        let output = workspace.output.pointer
+        let hidden = router.gate.inputs
+        // One region for gate and up of the shared experts and of the chosen ones, one for down.
+        let sharedWidth = shared?.gate.outputs ?? 0
+        let sharedRows = self.shared.map { rows * $0.gate.outputs } ?? 0
+        let gate = space.gate.pointer + sharedRows
+        let up = space.up.pointer + sharedRows
+        let upper = Shares(rows: sharedWidth + chosen.count * width, threads: pool.threads)
+        pool.run(upper.count) { task, worker in
+            let share = upper.rows(task)
+            let scratch = pool.scratch(of: worker)
+            if let shared, share.lowerBound < sharedWidth {
+                shared.activate(
+                    share.lowerBound..<min(share.upperBound, sharedWidth), x, count: rows, into: space.gate.pointer,
+                    up: space.up.pointer, scratch)
+            }
+            let routed = max(0, share.lowerBound - sharedWidth)..<max(0, share.upperBound - sharedWidth)
+            forEachPiece(routed, size: width) { index, piece in
+                let (expert, first, count) = slots(of: chosen[index], space)
+                let inputs = Activations(
+                    floats: space.gathered.pointer + first * hidden, blocks: takesBlocks ? x.blocks : nil)
+                experts[expert].activate(
+                    piece, inputs, tokenRows: space.tokenOfSlot + first, count: count, into: gate + first * width,
+                    up: up + first * width, scratch)
+            }
+        }
+        if space.routedBlocks.isActive || space.sharedBlocks.isActive {
+            var computed = 0
+            for expert in chosen {
+                let (_, first, count) = slots(of: expert, space)
+                for slot in first..<first + count {
+                    space.computed[computed] = Int32(slot)
+                    computed += 1
+                }
+            }
+            pool.run(computed + (shared == nil ? 0 : rows)) { task, _ in
+                if task < computed {
+                    let slot = Int(space.computed[task])
+                    space.routedBlocks.quantize(gate + slot * width, row: slot)
+                } else {
+                    let row = task - computed
+                    space.sharedBlocks.quantize(space.gate.pointer + row * sharedWidth, row: row)
+                }
+            }
+        }
+        let sharedHidden = shared == nil ? 0 : hidden
+        let lower = Shares(rows: sharedHidden + chosen.count * hidden, threads: pool.threads)
+        pool.run(lower.count) { task, worker in
+            let share = lower.rows(task)
+            let scratch = pool.scratch(of: worker)
+            if let shared, share.lowerBound < sharedHidden {
+                let piece = share.lowerBound..<min(share.upperBound, sharedHidden)
+                shared.down.multiply(
+                    piece, space.sharedBlocks.activations(space.gate.pointer), stride: sharedWidth, count: rows,
+                    into: output + piece.lowerBound, stride: hidden, scratch)
+            }
+            let routed = max(0, share.lowerBound - sharedHidden)..<max(0, share.upperBound - sharedHidden)
+            forEachPiece(routed, size: hidden) { index, piece in
+                let (expert, first, count) = slots(of: chosen[index], space)
+                experts[expert].down.multiply(
+                    piece, space.routedBlocks.activations(gate + first * width, from: first), stride: width,
+                    count: count, into: space.outputs.pointer + first * hidden + piece.lowerBound, stride: hidden,
+                    scratch)
+            }
+        }
+    }
+
+    /// An expert's first slot, and how many it has.
     @inline(__always)
-    private func slots(of index: Int, _ space: FeedForwardSpace) -> (expert: Int, first: Int, count: Int) {
-        let expert = Int(space.active[index])
+    private func slots(of expert: Int32, _ space: FeedForwardSpace) -> (expert: Int, first: Int, count: Int) {
+        let expert = Int(expert)
         let first = Int(space.firstSlot[expert])
         return (expert, first, Int(space.firstSlot[expert + 1]) - first)
     }
@@ -315,7 +363,7 @@ enum FeedForward: Sendable {
     ) throws(FormatError) {
         let prefix = "model.layers.\(layer).mlp."
         if let experts = configuration.experts, sparse ?? configuration.isSparse(layer: layer) {
-            self = .sparse(try SparseFeedForward(configuration, experts, prefix, from: source))
+            self = .sparse(try SparseFeedForward(configuration, experts, layer: layer, prefix, from: source))
         } else {
             self = .dense(
                 try GatedFeedForward(
@@ -324,13 +372,14 @@ enum FeedForward: Sendable {
         }
     }
 
-    func callAsFunction(_ workspace: Workspace) {
+    /// - Throws: ``FormatError`` where an expert cannot be read.
+    func callAsFunction(_ workspace: Workspace) throws(FormatError) {
         switch self {
         case .dense(let feedForward):
             feedForward(
                 workspace.input, count: workspace.batch.count, into: workspace.output.pointer, workspace.feedForward,
                 workspace.feedForward.denseBlocks, workspace.pool)
-        case .sparse(let feedForward): feedForward(workspace)
+        case .sparse(let feedForward): try feedForward(workspace)
         }
     }
 }

@@ -20,6 +20,15 @@ struct Linear: Sendable {
         takesBlocks = withUnsafePointer(to: matrix.raw) { wk_q8_supports($0) }
     }
 
+    private init(_ matrix: WeightMatrix, _ other: Linear) {
+        self.matrix = matrix
+        bias = other.bias
+        takesBlocks = other.takesBlocks
+    }
+
+    /// The same projection with its matrix elsewhere in memory.
+    func with(_ matrix: WeightMatrix) -> Linear { Linear(matrix, self) }
+
     /// y[t, r] = x[t] · W[r] + b[r], all rows in parallel.
     /// - Parameters:
     ///   - x: `[count, inputs]`

@@ -60,5 +60,5 @@ public final class PagePopulation: Sendable {
 
 extension Transformer {
     /// The mapped files that the weights lie in.
-    var mappedRanges: [UnsafeRawBufferPointer] { source.mappedRanges }
+    var mappedRanges: [UnsafeRawBufferPointer] { source.mappedFiles.map(\.bytes) }
 }

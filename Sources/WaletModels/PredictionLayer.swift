@@ -12,7 +12,7 @@ import WaletTensor
 /// and files may leave them out.
 public final class PredictionLayer: Sendable {
     public let model: Transformer
-    private let embedding: WeightMatrix
+    private let embedding: TokenEmbedding
     /// `[hidden]`
     private let embeddingNorm: FloatBuffer
     /// `[hidden]`
@@ -31,7 +31,8 @@ public final class PredictionLayer: Sendable {
         self.model = model
         embedding =
             source.hasMatrix(prefix + "embed_tokens")
-            ? try source.matrix(prefix + "embed_tokens", rows: vocabulary, columns: hidden) : model.embedding
+            ? try TokenEmbedding(prefix + "embed_tokens", rows: vocabulary, columns: hidden, from: source)
+            : model.embedding
         embeddingNorm = try source.vector(prefix + "enorm.weight", count: hidden)
         hiddenNorm = try source.vector(prefix + "hnorm.weight", count: hidden)
         projection = try Linear(prefix + "eh_proj", outputs: hidden, inputs: 2 * hidden, from: source)
@@ -52,26 +53,26 @@ public final class PredictionLayer: Sendable {
     /// are this layer's own. Overwrites what the model's last pass left in `space`.
     /// - Parameter states: final hidden states, `[rows, hidden]`: ``Transformer/hiddenStates(ofRows:_:into:)``, or this
     ///   layer's own to go further without the model.
-    /// - Throws: ``FormatError`` where a mapped file shrank: the pass is then worthless.
+    /// - Throws: ``FormatError`` where a file shrank or cannot be read: the pass is then worthless.
     public func forward(_ space: Workspace, states: UnsafePointer<Float>) throws(FormatError) {
         let hidden = model.configuration.hiddenSize
         let epsilon = model.configuration.normEpsilon
         let input = space.predictionInput
         let tokens = space.batch.tokens
-        CoreBudget.shared.spend(space.pool.threads) {
+        try CoreBudget.shared.spend(space.pool.threads) { () throws(FormatError) in
             model.prepare(space)
             let wide = Int64(2 * hidden)
             space.pool.reserve(scratch: max(Int(wk_matmul_scratch(wide)), Int(wk_q8_matmul_scratch(wide))))
+            try embedding.lookUp(tokens, into: input.pairs.pointer, stride: 2 * hidden)
             space.pool.run(tokens.count) { row, _ in
                 let pair = input.pairs.pointer + row * 2 * hidden
-                embedding.dequantize(row: tokens[row], into: pair)
                 wk_rms_norm(pair, embeddingNorm.pointer, epsilon, pair, Int64(hidden))
                 wk_rms_norm(states + row * hidden, hiddenNorm.pointer, epsilon, pair + hidden, Int64(hidden))
                 input.blocks.quantize(pair, row: row)
             }
             projection(
                 input.blocks.activations(input.pairs.pointer), count: tokens.count, into: space.x.pointer, space.pool)
-            model.run(layer, space)
+            try model.run(layer, space)
         }
         try model.source.checkIntact()
     }

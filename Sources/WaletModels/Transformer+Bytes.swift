@@ -4,7 +4,7 @@ extension Transformer {
     /// Bytes of weights that one token's decode step reads: every matrix once, but of the routed experts only the chosen
     /// share, and of the embedding one row.
     public var bytesPerToken: Int {
-        var total = head.matrix.byteCount + embedding.byteCount / max(1, embedding.rows)
+        var total = head.matrix.byteCount + embedding.bytesPerToken
         for layer in layers {
             switch layer.attention {
             case .grouped(let attention):
@@ -27,9 +27,7 @@ extension Transformer {
             case .dense(let feedForward): total += feedForward.byteCount
             case .sparse(let feedForward):
                 total += feedForward.router.gate.matrix.byteCount + (feedForward.shared?.byteCount ?? 0)
-                if let expert = feedForward.experts.first {
-                    total += expert.byteCount * feedForward.router.experts.perToken
-                }
+                total += feedForward.expertBytes * feedForward.router.experts.perToken
             }
         }
         return total

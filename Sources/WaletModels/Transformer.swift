@@ -32,7 +32,7 @@ public final class Transformer: Sendable {
     }
 
     public let configuration: Configuration
-    let embedding: WeightMatrix
+    let embedding: TokenEmbedding
     let layers: [Layer]
     /// `[hidden]`
     let norm: FloatBuffer
@@ -47,7 +47,7 @@ public final class Transformer: Sendable {
         self.source = source
         let hidden = configuration.hiddenSize
         let vocabulary = configuration.vocabularySize
-        embedding = try source.matrix("model.embed_tokens", rows: vocabulary, columns: hidden)
+        embedding = try TokenEmbedding("model.embed_tokens", rows: vocabulary, columns: hidden, from: source)
         var layers: [Layer] = []
         layers.reserveCapacity(configuration.layers)
         for layer in 0..<configuration.layers {
@@ -60,6 +60,19 @@ public final class Transformer: Sendable {
             from: source)
         rope = RotaryEmbedding(configuration.rope, dimensions: configuration.rotaryPairs * 2)
     }
+
+    /// The same within a limit of memory: see ``ExpertStore``.
+    /// - Throws: ``FormatError``; ``MemoryLimitError`` where the limit is too small.
+    public convenience init(
+        _ configuration: Configuration, from source: any WeightSource, _ options: ExpertStoreOptions
+    ) throws {
+        let weights = try StreamedWeights(source, options)
+        try self.init(configuration, from: weights)
+        try weights.load()
+    }
+
+    /// Reads experts from the disk; nil where all weights are mapped.
+    public var expertStore: ExpertStore? { (source as? StreamedWeights)?.store }
 
     /// Whether a prompt is long enough for keys and values to be made from the latents; see
     /// ``Batch/append(_:to:ofLongPrompt:)``. From 64 tokens on they pay, as measured in `docs/performance.md`, unless so
@@ -84,15 +97,12 @@ public final class Transformer: Sendable {
 
     /// Runs the rows of `space.batch` through all layers. Afterwards `logits(ofRows:)` gives what follows a row, and the
     /// caches hold the new tokens.
-    /// - Throws: ``FormatError`` where a mapped file shrank: the pass is then worthless.
+    /// - Throws: ``FormatError`` where a file shrank or cannot be read: the pass is then worthless.
     public func forward(_ space: Workspace) throws(FormatError) {
-        CoreBudget.shared.spend(space.pool.threads) {
+        try CoreBudget.shared.spend(space.pool.threads) { () throws(FormatError) in
             prepare(space)
-            for row in 0..<space.batch.count {
-                embedding.dequantize(
-                    row: space.batch.tokens[row], into: space.x.pointer + row * configuration.hiddenSize)
-            }
-            for layer in layers { run(layer, space) }
+            try embedding.lookUp(space.batch.tokens, into: space.x.pointer, stride: configuration.hiddenSize)
+            for layer in layers { try run(layer, space) }
         }
         try source.checkIntact()
     }
@@ -108,13 +118,13 @@ public final class Transformer: Sendable {
     }
 
     /// Takes the residual stream through one layer.
-    func run(_ layer: Layer, _ space: Workspace) {
+    func run(_ layer: Layer, _ space: Workspace) throws(FormatError) {
         let count = Int64(space.batch.count * configuration.hiddenSize)
         normalize(layer.attentionNorm, space)
         layer.attention(space, rope)
         wk_add(space.output.pointer, space.x.pointer, count)
         normalize(layer.feedForwardNorm, space)
-        layer.feedForward(space)
+        try layer.feedForward(space)
         wk_add(space.output.pointer, space.x.pointer, count)
     }
 

@@ -26,6 +26,8 @@ public final class Workspace {
     /// What prediction layers read; made when one runs first.
     private(set) lazy var predictionInput = PredictionInput(rows: batch.capacity, hidden: hiddenSize, precision)
     private let hiddenSize: Int
+    /// Is told which experts are chosen; nil where nobody asks.
+    public var routing: RoutingTrace?
 
     /// - Parameter rows: tokens of one pass, at most; by default as many as keep the activations below 200 MB.
     public init(

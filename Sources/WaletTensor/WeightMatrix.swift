@@ -15,11 +15,18 @@ public struct WeightMatrix: @unchecked Sendable {
     public var packing: Packing { Packing(rawValue: raw.packing)! }
 
     /// Bytes of the packed values, scales included.
-    public var byteCount: Int {
-        let values = Int(raw.rows * raw.row_bytes)
-        guard raw.scales != nil, let scale = Packing(rawValue: raw.scale_packing) else { return values }
+    public var byteCount: Int { valueBytes.count + (scaleBytes?.count ?? 0) }
+
+    /// Where the packed values lie.
+    public var valueBytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: raw.data, count: Int(raw.rows * raw.row_bytes))
+    }
+
+    /// Where the scales lie that are a tensor of their own; nil for a packing that has none.
+    public var scaleBytes: UnsafeRawBufferPointer? {
+        guard let scales = raw.scales, let scale = Packing(rawValue: raw.scale_packing) else { return nil }
         let scaleRows = (rows + Int(raw.group_rows) - 1) / Int(raw.group_rows)
-        return values + scaleRows * Int(raw.scale_stride) * scale.blockBytes
+        return UnsafeRawBufferPointer(start: scales, count: scaleRows * Int(raw.scale_stride) * scale.blockBytes)
     }
 
     /// A matrix whose blocks carry their own scales, or of plain numbers.
@@ -53,6 +60,24 @@ public struct WeightMatrix: @unchecked Sendable {
             scales: scales.assumingMemoryBound(to: UInt8.self),
             scale_stride: Int64((columns + groupColumns - 1) / groupColumns), group_rows: Int32(groupRows),
             group_cols: Int32(groupColumns))
+        self.owner = owner
+    }
+
+    /// The same matrix where its bytes have been copied to.
+    /// - Parameters:
+    ///   - values: the bytes of ``valueBytes``, readable as long as `owner` lives.
+    ///   - scales: those of ``scaleBytes``; nil where there are none.
+    public func relocated(
+        to values: UnsafeRawPointer, scales: UnsafeRawPointer?, owner: AnyObject
+    ) -> WeightMatrix {
+        var raw = raw
+        raw.data = values.assumingMemoryBound(to: UInt8.self)
+        raw.scales = scales?.assumingMemoryBound(to: UInt8.self)
+        return WeightMatrix(raw, owner)
+    }
+
+    private init(_ raw: wk_matrix, _ owner: AnyObject) {
+        self.raw = raw
         self.owner = owner
     }
 

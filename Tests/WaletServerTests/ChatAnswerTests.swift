@@ -315,6 +315,7 @@ import struct WaletJSON.JSONObject
             (EngineError.queueFull(waiting: 64, limit: 64), 503, "queue_full"),
             (EngineError.contextExceeded(prompt: 10, context: 5), 400, "context_length_exceeded"),
             (EngineError.tokenOutOfRange(token: 5, vocabulary: 2), 400, "token_out_of_range"),
+            (EngineError.weights("/secret/path: unreadable"), 503, "weights"),
             (EngineError.stopped, 503, "shutting_down"), (CocoaLike(), 500, "internal_error"),
         ]
         for (error, status, code) in errors {

@@ -106,6 +106,25 @@ import Walet
         _ = try await registry.lease("a")
     }
 
+    @Test func aModelWhoseFilesCannotBeUsedIsUnavailable() async throws {
+        let errors: [any Error & Sendable] = [
+            FormatError(file: "/secret/a", expected: "a readable file", found: "Input/output error"),
+            MemoryLimitError(file: "/secret/a", limit: 1, dense: 2, experts: 3, expertCount: 4),
+        ]
+        for error in errors {
+            let registry = Self.registry(budget: nil) { if $0.name == "a" { throw error } }
+            do {
+                _ = try await registry.lease("a")
+                Issue.record("expected an error")
+            } catch let error as APIError {
+                #expect(error.status == .serviceUnavailable)
+                #expect(error.retryAfter != nil)
+                #expect(!error.message.contains("secret"))
+            }
+            _ = try await registry.lease("b")
+        }
+    }
+
     @Test func unknownNamesGet404() async throws {
         do {
             _ = try await Self.registry(budget: nil).lease("x")

@@ -128,7 +128,9 @@ public struct Plan: Sendable, Equatable {
                 remedy: "give --disk-speed")
         }
         let disk = placement == .streamed ? machine.diskSpeed?.value : nil
-        decode = Self.step(shape, machine, context, concurrency, misses: 1 - self.hitRate.value, disk)
+        decode = Self.decodeStep(
+            shape, on: machine, context: context, concurrency: concurrency, misses: 1 - self.hitRate.value,
+            diskSpeed: disk)
         (prefillSeconds, prefillDiskSeconds) = Self.prefill(
             shape, machine, context, missing: placement == .streamed ? 1 - cachedShare : 0, disk)
     }
@@ -160,8 +162,13 @@ public struct Plan: Sendable, Equatable {
         return (.tooLarge, plan(0))
     }
 
-    private static func step(
-        _ shape: ModelShape, _ machine: Machine, _ context: Int, _ concurrency: Int, misses: Double, _ disk: Double?
+    /// A step of decoding where the share of chosen experts that memory holds is known.
+    /// - Parameters:
+    ///   - misses: the share of chosen experts that are read from the disk.
+    ///   - diskSpeed: bytes a second; nil where nothing is read from a disk.
+    public static func decodeStep(
+        _ shape: ModelShape, on machine: Machine, context: Int, concurrency: Int, misses: Double,
+        diskSpeed disk: Double?
     ) -> Step {
         var step = Step()
         let sequences = Double(concurrency)

@@ -60,7 +60,8 @@ public struct ServerConfiguration: Sendable {
 
     /// Names of all settings, as a file has them.
     public static let names: Set<String> = [
-        "host", "port", "open", "model", "memory_budget", "threads", "context", "precision", "max_running",
+        "host", "port", "open", "model", "memory_budget", "memory", "expert_reads", "threads",
+        "context", "precision", "max_running",
         "max_waiting", "cache_memory", "cache_dir", "cache_disk", "upstream_key", "upstream_timeout", "tls_cert",
         "tls_key", "database", "prices", "audit_dir", "audit_required", "audit_text", "sovereign", "max_body_bytes",
         "max_header_bytes", "max_header_count", "max_connections", "head_timeout", "body_timeout", "idle_timeout",
@@ -113,6 +114,8 @@ public struct ServerConfiguration: Sendable {
     private mutating func readModels(_ reader: SettingReader) throws(ConfigurationError) {
         try setModels(try reader.models("model") ?? [])
         memoryBudget = try reader.bytes("memory_budget", (1 << 20)...(.max))
+        engine.memoryLimit = try reader.bytes("memory", 1...(.max))
+        engine.expertReads = try reader.choice("expert_reads", ExpertReads.self) ?? engine.expertReads
         threads = try reader.integer("threads", 1...1024)
         contextLength = try reader.integer("context", 1...Int(Int32.max))
         precision = try reader.choice("precision", Precision.self) ?? precision

@@ -75,9 +75,15 @@ struct SettingReader {
             shift = 10 * (power + 1)
             digits = digits.dropLast()
         }
-        guard let number = Int(digits), number >= 0 else { return nil }
-        let (value, overflows) = number.multipliedReportingOverflow(by: 1 << shift)
-        return overflows ? nil : value
+        if let number = Int(digits), number >= 0 {
+            let (value, overflows) = number.multipliedReportingOverflow(by: 1 << shift)
+            return overflows ? nil : value
+        }
+        // As in 1.5G.
+        guard shift > 0, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2E }),
+            let number = Double(digits), number * Double(1 << shift) < 0x1p62
+        else { return nil }
+        return Int(number * Double(1 << shift))
     }
 
     /// Texts with commas between.

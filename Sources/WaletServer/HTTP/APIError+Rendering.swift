@@ -17,7 +17,7 @@ extension APIError {
         case .timeout: .requestTimeout
         case .notImplemented: .notImplemented
         case .rateLimit, .budget: .tooManyRequests
-        case .overloaded, .draining, .loading: .serviceUnavailable
+        case .overloaded, .draining, .loading, .unavailable: .serviceUnavailable
         case .upstream: .badGateway
         case .server: .internalServerError
         // As nginx counts them; nobody sees it.
@@ -62,7 +62,7 @@ extension APIError {
         case .rateLimit: "rate_limit_error"
         case .budget: "insufficient_quota"
         case .overloaded, .draining, .loading: "overloaded_error"
-        case .upstream, .server, .clientClosed: "server_error"
+        case .unavailable, .upstream, .server, .clientClosed: "server_error"
         }
     }
 
@@ -77,7 +77,7 @@ extension APIError {
         case .rateLimit: "rate_limit_error"
         case .budget: "billing_error"
         case .overloaded, .draining, .loading: "overloaded_error"
-        case .upstream, .server, .clientClosed: "api_error"
+        case .unavailable, .upstream, .server, .clientClosed: "api_error"
         }
     }
 

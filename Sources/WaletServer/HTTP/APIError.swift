@@ -28,6 +28,8 @@ public struct APIError: Error, Sendable, Equatable, CustomStringConvertible {
         case draining
         /// The model is not in memory yet.
         case loading
+        /// The model's weights cannot be read, or do not fit.
+        case unavailable
         /// Another server, which this one asks, failed.
         case upstream
         case server
@@ -121,7 +123,7 @@ extension APIError {
         case .store: self.init(.server, "The cache's disk tier cannot be used", code: "cache")
         case .weights:
             // The text names files of this machine.
-            self.init(.server, "The model's weights could not be read", code: "weights")
+            self.init(.unavailable, "The model's weights could not be read", code: "weights", retryAfter: 30)
         }
     }
 

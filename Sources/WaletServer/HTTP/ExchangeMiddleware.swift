@@ -111,7 +111,7 @@ struct ExchangeMiddleware: RouterMiddleware {
         case .draining: .draining
         case .loading: .loading
         case .upstream: .upstream
-        case .server, .clientClosed: nil
+        case .server, .unavailable, .clientClosed: nil
         }
     }
 

@@ -1,5 +1,7 @@
 // What a model's engine knows of itself at a scrape.
 
+import Walet
+
 /// The state of one model's engine. Totals count since that engine's start.
 public struct EngineSnapshot: Sendable, Equatable {
     /// One level of the prefix cache.
@@ -27,10 +29,12 @@ public struct EngineSnapshot: Sendable, Equatable {
     public var pagesUsed: Int
     public var pagesTotal: Int
     public var tiers: [Tier]
+    /// Nil where all weights are mapped.
+    public var experts: ExpertStatistics?
 
     public init(
         running: Int = 0, waiting: Int = 0, preemptions: Int = 0, pagesUsed: Int = 0, pagesTotal: Int = 0,
-        tiers: [Tier] = []
+        tiers: [Tier] = [], experts: ExpertStatistics? = nil
     ) {
         self.running = running
         self.waiting = waiting
@@ -38,6 +42,7 @@ public struct EngineSnapshot: Sendable, Equatable {
         self.pagesUsed = pagesUsed
         self.pagesTotal = pagesTotal
         self.tiers = tiers
+        self.experts = experts
     }
 }
 
@@ -63,7 +68,7 @@ extension EngineSnapshot {
                     }
                 })
         }
-        return [
+        let families = [
             gauge("walet_num_requests_running", "Requests that the engine works on.") { Double($0.running) },
             gauge("walet_num_requests_waiting", "Requests that wait for the engine.") { Double($0.waiting) },
             gauge("walet_kv_cache_usage_perc", "Pages of keys and values in use; 1 is all of them.") {
@@ -82,6 +87,43 @@ extension EngineSnapshot {
                 "walet_prefix_cache_hits", .counter, "Prompt tokens found in a tier of the prefix cache.",
                 \.hitTokens),
             tiers("walet_prefix_cache_bytes", .gauge, "What a tier of the prefix cache holds.", \.bytes),
+        ]
+        return families + expertFamilies(engines)
+    }
+
+    /// What is told of models whose experts are read from the disk.
+    private static func expertFamilies(_ engines: [(model: String, snapshot: EngineSnapshot)]) -> [MetricsPage.Family] {
+        func family(
+            _ name: String, _ kind: MetricKind, _ help: String, _ value: (ExpertStatistics) -> Double
+        ) -> MetricsPage.Family {
+            MetricsPage.Family(
+                name, kind, help,
+                engines.compactMap { model, snapshot in
+                    snapshot.experts.map {
+                        MetricSample(kind == .counter ? "_total" : "", [MetricLabel("model", model)], value($0))
+                    }
+                })
+        }
+        return [
+            family("walet_expert_cache_queries", .counter, "Experts that passes chose.") {
+                Double($0.hits + $0.misses)
+            },
+            family("walet_expert_cache_hits", .counter, "Experts that passes chose and memory held.") {
+                Double($0.hits)
+            },
+            family("walet_expert_read_bytes", .counter, "Bytes read from the disk for experts.") {
+                Double($0.bytesRead)
+            },
+            family(
+                "walet_expert_read_seconds", .counter, "Time in which reads of experts were under way.", \.readSeconds),
+            family(
+                "walet_expert_wait_seconds", .counter, "Time of it in which nothing was left to compute.", \.waitSeconds
+            ),
+            family("walet_expert_cache_slabs", .gauge, "Experts that memory has room for.") { Double($0.slabs) },
+            family("walet_expert_cache_bytes", .gauge, "Memory for experts.") { Double($0.slabBytes) },
+            family("walet_dense_weights_bytes", .gauge, "Memory for the weights that every token needs.") {
+                Double($0.denseBytes)
+            },
         ]
     }
 }

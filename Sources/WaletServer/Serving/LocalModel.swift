@@ -35,7 +35,8 @@ public struct LocalModel: ServedModel {
         }
         return EngineSnapshot(
             running: statistics.running, waiting: statistics.waiting, preemptions: statistics.preemptions,
-            pagesUsed: statistics.pages, pagesTotal: statistics.pageLimit, tiers: tiers)
+            pagesUsed: statistics.pages, pagesTotal: statistics.pageLimit, tiers: tiers,
+            experts: statistics.experts)
     }
 
     public func respond(to request: ModelRequest) async throws -> AsyncThrowingStream<ModelEvent, any Error> {

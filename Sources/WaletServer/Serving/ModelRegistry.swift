@@ -82,8 +82,8 @@ public actor ModelRegistry {
     }
 
     /// A model for use. It stays in memory as long as the lease is held.
-    /// - Throws: ``APIError``: 404 for a name that is unknown, 503 where there is no room, 500 where loading fails, 502 where the
-    ///   server behind the model cannot be asked.
+    /// - Throws: ``APIError``: 404 for a name that is unknown, 503 where there is no room or the files cannot be read, 500 where
+    ///   loading fails otherwise, 502 where the server behind the model cannot be asked.
     public func lease(_ name: String) async throws -> ModelLease {
         while true {
             guard let index = entries.firstIndex(where: { $0.specification.name == name }) else {
@@ -132,7 +132,7 @@ public actor ModelRegistry {
                 "a model could not be loaded",
                 metadata: ["model": .string(specification.name), "error": .string("\(error)")])
             // Another server that is away comes back; what it says of itself is not for clients.
-            return (error as? UpstreamError)?.apiError ?? Self.failed(specification.name)
+            return (error as? UpstreamError)?.apiError ?? Self.failed(specification.name, error)
         }
     }
 
@@ -179,8 +179,12 @@ public actor ModelRegistry {
             parameter: "model", code: "model_not_found")
     }
 
-    private static func failed(_ name: String) -> APIError {
-        APIError(.server, "The model '\(name)' could not be loaded", parameter: "model", code: "model_load_failed")
+    private static func failed(_ name: String, _ error: any Error) -> APIError {
+        // Files and memory are the operator's to mend, and the model may be there later.
+        let isAway = error is FormatError || error is MemoryLimitError
+        return APIError(
+            isAway ? .unavailable : .server, "The model '\(name)' could not be loaded", parameter: "model",
+            code: "model_load_failed", retryAfter: isAway ? 30 : nil)
     }
 }
 

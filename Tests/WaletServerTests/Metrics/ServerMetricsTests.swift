@@ -1,6 +1,7 @@
 import Foundation
 import Synchronization
 import Testing
+import Walet
 import WaletJSON
 
 @testable import WaletServer
@@ -154,6 +155,25 @@ import WaletJSON
         #expect(value(metrics, #"walet_prefix_cache_bytes{model="k2",tier="disk"}"#) == 0x1p40)
         metrics.setEngine("k2", nil)
         #expect(value(metrics, #"walet_num_requests_running{model="k2"}"#) == nil)
+    }
+
+    @Test func `Experts on disk are told of the models that have them`() {
+        let metrics = metrics()
+        var experts = ExpertStatistics()
+        (experts.hits, experts.misses, experts.bytesRead) = (30, 70, 1 << 40)
+        (experts.readSeconds, experts.waitSeconds) = (2.5, 1.25)
+        (experts.slabs, experts.slabBytes, experts.denseBytes) = (12, 4096, 8192)
+        metrics.setEngine("k2") { [experts] in EngineSnapshot(experts: experts) }
+        metrics.setEngine("llama") { EngineSnapshot() }
+        #expect(value(metrics, #"walet_expert_cache_queries_total{model="k2"}"#) == 100)
+        #expect(value(metrics, #"walet_expert_cache_hits_total{model="k2"}"#) == 30)
+        #expect(value(metrics, #"walet_expert_read_bytes_total{model="k2"}"#) == 0x1p40)
+        #expect(value(metrics, #"walet_expert_read_seconds_total{model="k2"}"#) == 2.5)
+        #expect(value(metrics, #"walet_expert_wait_seconds_total{model="k2"}"#) == 1.25)
+        #expect(value(metrics, #"walet_expert_cache_slabs{model="k2"}"#) == 12)
+        #expect(value(metrics, #"walet_expert_cache_bytes{model="k2"}"#) == 4096)
+        #expect(value(metrics, #"walet_dense_weights_bytes{model="k2"}"#) == 8192)
+        #expect(value(metrics, #"walet_expert_cache_slabs{model="llama"}"#) == nil)
     }
 
     @Test func `An engine without pages uses none of them`() {
