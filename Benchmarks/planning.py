@@ -4,8 +4,8 @@
     python3 Benchmarks/planning.py --rows smollm2 --rounds 1
 
 A row is a model, with all of its weights in memory or with `--memory` and the rest of its experts on the disk. In each
-round the plan measures this machine anew and the benchmark follows it, on files in the page cache. A streamed row takes
-the hit rate from the benchmark: it depends on what is asked, the plan's own is an assumption.
+round the model is measured, on files in the page cache, and then this machine for the plan (`walet bench --plan`). A
+streamed row's plan has the hit rate that was measured: it depends on what is asked, the plan's own is an assumption.
 """
 import argparse
 import datetime
@@ -43,18 +43,11 @@ def answer(bench, command):
 def once(bench, model, memory):
     """Predicted and measured figures of one round."""
     path = bench.models[model]
-    limit = ["--memory", memory] if memory else []
     if not memory:
         bench.warm(model)
-    measured = answer(bench, ["bench", path, "--prompt", 512, "--generate", GENERATE, *limit, "--json"])
-    plan = ["plan", path, "--json", *limit]
-    if memory:
-        plan += ["--hit-rate", measured["experts"]["hit_rate"]]
-    decode = answer(bench, [*plan, "--context", 512 + GENERATE // 2])
-    prefill = answer(bench, [*plan, "--context", 512])
-    predicted = {"decode_tokens_per_second": decode["decode_tokens_per_second"],
-                 "prefill_tokens_per_second": prefill["prefill_tokens_per_second"]}
-    return {key: (predicted[key], measured[key]) for _, key in FIGURES}
+    result = answer(bench, ["bench", path, "--prompt", 512, "--generate", GENERATE, "--plan", "--json",
+                            *(["--memory", memory] if memory else [])])
+    return {key: (result["planned"][key], result[key]) for _, key in FIGURES if key in result["planned"]}
 
 
 def spread(values, digits):

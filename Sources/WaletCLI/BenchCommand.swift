@@ -22,11 +22,22 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "Latent attention over the prompt: auto, absorbed, or expanded to keys and values.")
     var attention = AttentionForm.auto
     @Flag(help: "Make weights up: MODEL need be no more than a config.json.") var randomWeights = false
+    @Flag(help: "Compare with the plan of this machine, measured in some seconds; always with --memory.")
+    var plan = false
+    @Option(help: ArgumentHelp("With the plan, what an hour of this machine costs.", valueName: "USD"))
+    var hourlyCost: Double?
     @Flag(help: "One JSON object.") var json = false
 
     func validate() throws {
         if randomWeights, arguments.memory != nil {
             throw ValidationError("--memory reads experts from files, and --random-weights has none")
+        }
+        if randomWeights, plan { throw ValidationError("--plan is for models whose weights are there") }
+        if let hourlyCost, !(hourlyCost > 0 && hourlyCost < 1e9) {
+            throw ValidationError("--hourly-cost: expected an amount above 0, found \(hourlyCost)")
+        }
+        if hourlyCost != nil, !plan, arguments.memory == nil {
+            throw ValidationError("--hourly-cost belongs to --plan or --memory")
         }
     }
 
@@ -53,19 +64,22 @@ struct BenchCommand: AsyncParsableCommand {
             result: result, loadSeconds: load, peakBytes: ProcessMemory.peakResidentBytes, threads: model.threads)
     }
 
+    private func comparison(_ result: BenchmarkResult) throws -> PlanComparison {
+        let run = try PlannedRun(
+            arguments.model, weightLimit: arguments.memoryLimit, context: depth + prompt + generate / 2,
+            concurrency: batch)
+        return PlanComparison(
+            run, decodeRate: result.decodeRate, prefillRate: result.prefillRate, hitRate: result.decodeExperts?.hitRate,
+            hourlyCost: hourlyCost)
+    }
+
     func run() async throws {
         let measured = try await measure()
         let (result, load, peak) = (measured.result, measured.loadSeconds, measured.peakBytes)
         // A step of a batch reads the weights once, or more of the experts; the figure counts one sequence's share.
         let speed = Double(result.bytesPerToken) * result.decodeRate / Double(batch) / 1e9
         // What it measures takes memory, which the model no longer does.
-        let planned = try result.decodeExperts.flatMap { experts in
-            try experts.hitRate.map {
-                try PlannedDecode(
-                    arguments.model, measured: result.decodeRate, hitRate: $0, context: depth + prompt + generate / 2,
-                    batch: batch)
-            }
-        }
+        let planned = try plan || result.decodeExperts != nil ? comparison(result) : nil
         if json {
             var object: JSONValue = [
                 "prefill_tokens_per_second": .double(result.prefillRate),
@@ -80,7 +94,10 @@ struct BenchCommand: AsyncParsableCommand {
                 members["experts"] = ExpertReport.placement(experts)
                 members["decode_experts"] = ExpertReport.json(experts)
                 members["prefill_experts"] = ExpertReport.json(prefill)
-                if let planned { members["planned"] = planned.json }
+                object = .object(members)
+            }
+            if let planned, case .object(var members) = object {
+                members["planned"] = planned.json
                 object = .object(members)
             }
             Terminal.output(object.text() + "\n")

@@ -62,6 +62,12 @@ struct ServeCommand: AsyncParsableCommand {
         var memory: String?
         @Option(help: "With --memory: 'direct' reads past the page cache, 'buffered' through it, 'auto' tries both.")
         var expertReads: String?
+        @Flag(
+            help: "Show each model's plan in /metrics, beside what it does; the machine is measured for it."
+        )
+        var plan = false
+        @Option(help: ArgumentHelp("With --plan: what an hour of this machine costs.", valueName: "USD"))
+        var hourlyCost: String?
         @Option(help: "Worker threads of each model; default: the physical cores.") var threads: String?
         @Option(help: "Tokens of prompt and answer together, at most; default: the model's own.") var context: String?
         @Option(help: "'fast' multiplies integers, 'exact' keeps to fp32.") var precision: String?
@@ -114,7 +120,7 @@ struct ServeCommand: AsyncParsableCommand {
             ("host", address.host), ("port", address.port), ("tls_cert", address.tlsCert), ("tls_key", address.tlsKey),
             ("cors_origins", address.corsOrigins), ("allowed_hosts", address.allowedHosts),
             ("log_level", address.logLevel), ("memory_budget", engine.memoryBudget), ("memory", engine.memory),
-            ("expert_reads", engine.expertReads), ("threads", engine.threads),
+            ("expert_reads", engine.expertReads), ("hourly_cost", engine.hourlyCost), ("threads", engine.threads),
             ("context", engine.context), ("precision", engine.precision), ("max_running", engine.maxRunning),
             ("max_waiting", engine.maxWaiting), ("cache_memory", engine.cacheMemory), ("cache_dir", engine.cacheDir),
             ("cache_disk", engine.cacheDisk),
@@ -130,7 +136,8 @@ struct ServeCommand: AsyncParsableCommand {
             ("keep_alive", limits.keepAlive),
         ]
         let switches = [
-            ("open", address.open), ("sovereign", address.sovereign), ("open_metrics", address.openMetrics),
+            ("open", address.open), ("plan", engine.plan), ("sovereign", address.sovereign),
+            ("open_metrics", address.openMetrics),
             ("audit_required", books.auditRequired), ("audit_text", books.auditText),
         ]
         var flags: [String: String] = [:]
@@ -305,11 +312,15 @@ private struct ServeRun {
                 engine.cacheSecret = folders.secret
                 engine.storeFolder = folders.folder(of: specification.name)
             }
+            var figures: PlannedFigures?
+            if configuration.isPlanned {
+                (figures, engine.forecast) = try PlannedRun.forServing(specification.source, configuration)
+            }
             let model = try await LanguageModel.load(
                 specification.source, name: specification.name, threads: configuration.threads,
                 contextLength: configuration.contextLength,
                 precision: configuration.precision, engine: engine)
-            return LoadedModel(LocalModel(model), residentBytes: bytes(specification))
+            return LoadedModel(LocalModel(model, plan: figures), residentBytes: bytes(specification))
         }
     }
 }

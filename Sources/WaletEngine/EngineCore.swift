@@ -11,7 +11,7 @@ final class EngineCore {
     let model: Transformer
     let space: Workspace
     private let mailbox: Mailbox
-    private let options: EngineOptions
+    let options: EngineOptions
     private let pool: PagePool
     private let store: PageStore?
     private let cache: PrefixCache
@@ -22,7 +22,7 @@ final class EngineCore {
     private var pacing = PromptPacing()
     private var requests: [ActiveRequest] = []
     private var arrivals = 0
-    private var statistics = EngineStatistics()
+    var statistics = EngineStatistics()
 
     init(
         _ model: Transformer, _ space: Workspace, _ mailbox: Mailbox, options: EngineOptions, pool: PagePool,
@@ -346,10 +346,13 @@ final class EngineCore {
             }
         }
         let isPrompt = parts.contains { !$0.wasDecoding }
+        let shape = shape(of: parts)
         scorePrompts(parts)
         draw(parts)
         for part in parts where part.request.state == .running && !part.wasDecoding { keep(part.request, tail: false) }
-        if isPrompt { pacing.record(rows: space.batch.count, seconds: (clock.now - start).seconds) }
+        let seconds = (clock.now - start).seconds
+        if isPrompt { pacing.record(rows: space.batch.count, seconds: seconds) }
+        if let shape { record(shape, seconds: seconds) }
         // It would hold the pages of sequences that have ended.
         space.batch.removeAll()
     }

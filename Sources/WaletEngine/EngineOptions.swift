@@ -25,6 +25,9 @@ public struct EngineOptions: Sendable {
     /// How experts are read.
     public var expertReads = ExpertStoreOptions.Mode.auto
 
+    /// How long a plan expects a pass to take, in seconds; nil where nobody planned.
+    public var forecast: (@Sendable (PassShape) -> Double)?
+
     public init() {
         var random = SystemRandomNumberGenerator()
         cacheSecret = (0..<32).map { _ in UInt8.random(in: .min ... .max, using: &random) }
@@ -61,6 +64,10 @@ public struct EngineStatistics: Sendable, Equatable {
     public var rows = 0
     public var promptTokens = 0
     public var answerTokens = 0
+    /// Passes in which every sequence was given one token, and passes over prompts alone. A pass of both counts in
+    /// neither, and neither does one that verifies drafts.
+    public var decoding = PassWork()
+    public var prompts = PassWork()
     /// Prompt tokens that were looked for in the prefix cache, and those found in memory and on disk.
     public var cacheQueries = 0
     public var memoryHits = 0

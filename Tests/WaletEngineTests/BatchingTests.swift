@@ -531,4 +531,31 @@ import WaletModels
         options.modelIdentity = [1]
         #expect(throws: EngineError.self) { _ = try self.engine("qwen3", options: options) }
     }
+
+    @Test func passesAreCountedBesideTheirForecast() async throws {
+        var options = EngineOptions()
+        // A second for each token of a prompt, a quarter for each sequence that is given one.
+        options.forecast = { $0.promptTokens > 0 ? Double($0.promptTokens) : 0.25 * Double($0.sequences) }
+        let engine = try engine("llama", options: options)
+        for seed in 0..<3 {
+            let answer = try await Answer(engine.generate(request(prompt(20, UInt64(seed)), seed: 1, tokens: 9)))
+            #expect(answer.tokens.count == 9)
+        }
+        let statistics = engine.statistics
+        // The first token of an answer is drawn from the pass over the prompt.
+        #expect(statistics.prompts.tokens == 60)
+        #expect(statistics.prompts.plannedSeconds == 60)
+        #expect(statistics.decoding.tokens == 24)
+        #expect(statistics.decoding.plannedSeconds == 6)
+        #expect(statistics.decoding.seconds > 0 && statistics.prompts.seconds > 0)
+        #expect(try #require(statistics.decoding.error) > -1)
+    }
+
+    @Test func withoutAForecastNothingIsPlanned() async throws {
+        let engine = try engine("llama")
+        _ = try await Answer(engine.generate(request(prompt(20, 1), seed: 1, tokens: 4)))
+        #expect(engine.statistics.decoding.tokens == 3)
+        #expect(engine.statistics.decoding.plannedSeconds == 0)
+        #expect(engine.statistics.decoding.error == nil)
+    }
 }

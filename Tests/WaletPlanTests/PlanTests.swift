@@ -179,4 +179,21 @@ import WaletPlan
         #expect(rows["bottleneck"] == "reading experts from the disk")
         #expect(plan.bars.map(\.value).reduce(0, +) > 0.999 * (plan.decode?.total ?? 0))
     }
+
+    @Test func aLimitOfWeightsLeavesTheRestOnTheDisk() throws {
+        let shape = try Fixtures.shape("moonlight")
+        let machine = Machine.given(memory: 64e9, speed: 70e9, disk: 5e9)
+        let dense = shape.residentBytes - shape.bytes(.embedding)
+        let plan = try Plan(shape, on: machine, context: 4096, concurrency: 1, weightLimit: dense + 8_000_000_000)
+        #expect(plan.placement == .streamed)
+        #expect(plan.memory.experts == 8_000_000_000)
+        let whole = try Plan(shape, on: machine, context: 4096, concurrency: 1)
+        #expect(whole.placement == .resident)
+        #expect(try #require(plan.decodeRate) < #require(whole.decodeRate))
+        #expect(plan.passSeconds(sequences: 1, context: 4096) == plan.decode?.total)
+        let narrow = try Plan(shape, on: machine, context: 4096, concurrency: 1, weightLimit: dense)
+        #expect(narrow.placement == .tooLarge && narrow.passSeconds(sequences: 1, context: 1) == nil)
+        #expect(
+            try Plan(shape, on: machine, context: 4096, concurrency: 1, weightLimit: .max).placement == .resident)
+    }
 }

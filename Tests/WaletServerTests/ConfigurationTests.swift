@@ -36,6 +36,7 @@ import Walet
             "host": "127.0.0.1", "port": "8081", "open": "false", "model": "a=/x/y,b=z", "memory_budget": "16G",
             "max_running": "8", "max_waiting": "9", "cache_memory": "1G", "cache_dir": "/cache", "cache_disk": "5G",
             "upstream_key": "b=\(key)", "upstream_timeout": "90s",
+            "memory": "1.5G", "expert_reads": "direct", "plan": "true", "hourly_cost": "0.35",
             "threads": "4", "context": "4096", "precision": "exact", "tls_cert": "/c", "tls_key": "/k",
             "database": "/d", "prices": "/p", "audit_dir": "/a", "audit_required": "true", "audit_text": "yes",
             "sovereign": "1", "max_body_bytes": "1MiB", "max_header_bytes": "8K", "max_header_count": "50",
@@ -61,6 +62,8 @@ import Walet
             #expect(configuration.memoryBudget == 16 << 30)
             #expect(configuration.threads == 4 && configuration.contextLength == 4096)
             #expect(configuration.precision == .exact)
+            #expect(configuration.engine.memoryLimit == 3 << 29 && configuration.engine.expertReads == .direct)
+            #expect(configuration.isPlanned && configuration.hourlyCost == 0.35)
             #expect(configuration.upstreamKeys.mapValues(\.secret) == ["b": "secret"])
             #expect(configuration.upstreamTimeout == .seconds(90))
             #expect(configuration.engine.maximumRunning == 8 && configuration.engine.maximumWaiting == 9)
@@ -102,6 +105,7 @@ import Walet
 
     static let wrong: [(String, String)] = [
         ("port", "65536"), ("port", "x"), ("port", "-1"), ("open", "maybe"), ("memory_budget", "1"),
+        ("hourly_cost", "0"), ("hourly_cost", "dear"),
         ("memory_budget", "1X"), ("memory_budget", "99999999999T"), ("threads", "0"), ("context", "0"),
         ("precision", "bf16"), ("max_body_bytes", "0"), ("max_header_bytes", "1G"), ("max_header_count", "1"),
         ("max_connections", "0"), ("head_timeout", "0"), ("head_timeout", "-1"), ("head_timeout", "1e99"),

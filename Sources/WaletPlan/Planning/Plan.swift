@@ -96,18 +96,27 @@ public struct Plan: Sendable, Equatable {
 
     /// - Parameters:
     ///   - hitRate: the share of chosen experts that memory holds, where it is known; else ``HitRate`` is asked.
+    ///   - weightLimit: bytes of weights in memory, as the engine is told by `--memory`; nil for what the machine has.
     /// - Throws: ``PlanError/invalid(field:expected:found:)`` for figures out of range,
     ///   ``PlanError/unmeasurable(what:reason:remedy:)`` where the disk's speed is needed and not known.
     public init(
-        _ shape: ModelShape, on machine: Machine, context: Int, concurrency: Int, hitRate: Double? = nil
+        _ shape: ModelShape, on machine: Machine, context: Int, concurrency: Int, hitRate: Double? = nil,
+        weightLimit: Int? = nil
     ) throws(PlanError) {
         try Self.check(shape, machine, context, concurrency, hitRate)
         self.shape = shape
         self.machine = machine
         self.context = context
         self.concurrency = concurrency
-        let (placement, memory) = Self.place(
+        var (placement, memory) = Self.place(
             shape, memory: machine.memory.value, context: context, concurrency: concurrency)
+        if let weightLimit, placement != .tooLarge, weightLimit < shape.residentBytes.addingSaturated(memory.experts) {
+            // The table of embeddings stays on the disk then, where the head does not need it.
+            let dense = shape.residentBytes - (shape.bytes(.head) > 0 ? shape.bytes(.embedding) : 0)
+            memory.experts = min(memory.experts, weightLimit - dense)
+            let fewest = shape.expertBytes.multipliedSaturated(by: shape.expertsPerToken)
+            placement = memory.experts < fewest ? .tooLarge : .streamed
+        }
         self.placement = placement
         self.memory = memory
         let routed = Double(shape.bytes(.routed))
@@ -197,6 +206,16 @@ public struct Plan: Sendable, Equatable {
     private static func attentionProducts(_ shape: ModelShape, _ machine: Machine, context: Double) -> Double {
         2 * context * Double(shape.layers) * Double(shape.heads) * Double(shape.attentionWidth)
             / (machine.operations.value * attentionShare)
+    }
+
+    /// What a pass over `sequences` sequences that see `context` tokens takes, in seconds; nil where the model does not fit.
+    public func passSeconds(sequences: Int, context: Int) -> Double? {
+        guard placement != .tooLarge else { return nil }
+        let streams = placement == .streamed
+        return Self.decodeStep(
+            shape, on: machine, context: context, concurrency: sequences, misses: 1 - hitRate.value,
+            diskSpeed: streams ? machine.diskSpeed?.value : nil
+        ).total
     }
 
     private static func prefill(

@@ -26,6 +26,10 @@ public struct ServerConfiguration: Sendable {
         options.maximumWaiting = 256
         return options
     }()
+    /// Whether each model's plan is made when it is loaded, for the page of metrics.
+    public var isPlanned = false
+    /// What an hour of this machine costs, in US dollars.
+    public var hourlyCost: Double?
     /// Where the prefix caches of all models are kept on disk; nil for nowhere.
     public var cacheFolder: String?
 
@@ -60,7 +64,7 @@ public struct ServerConfiguration: Sendable {
 
     /// Names of all settings, as a file has them.
     public static let names: Set<String> = [
-        "host", "port", "open", "model", "memory_budget", "memory", "expert_reads", "threads",
+        "host", "port", "open", "model", "memory_budget", "memory", "expert_reads", "plan", "hourly_cost", "threads",
         "context", "precision", "max_running",
         "max_waiting", "cache_memory", "cache_dir", "cache_disk", "upstream_key", "upstream_timeout", "tls_cert",
         "tls_key", "database", "prices", "audit_dir", "audit_required", "audit_text", "sovereign", "max_body_bytes",
@@ -116,6 +120,11 @@ public struct ServerConfiguration: Sendable {
         memoryBudget = try reader.bytes("memory_budget", (1 << 20)...(.max))
         engine.memoryLimit = try reader.bytes("memory", 1...(.max))
         engine.expertReads = try reader.choice("expert_reads", ExpertReads.self) ?? engine.expertReads
+        isPlanned = try reader.boolean("plan") ?? isPlanned
+        hourlyCost = try reader.number("hourly_cost", 1e-9...1e9)
+        if hourlyCost != nil, !isPlanned {
+            throw ConfigurationError(place: "--plan", reason: "is missing: --hourly-cost is for it")
+        }
         threads = try reader.integer("threads", 1...1024)
         contextLength = try reader.integer("context", 1...Int(Int32.max))
         precision = try reader.choice("precision", Precision.self) ?? precision

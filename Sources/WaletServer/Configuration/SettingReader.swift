@@ -18,6 +18,16 @@ struct SettingReader {
         return value
     }
 
+    func number(_ name: String, _ range: ClosedRange<Double>) throws(ConfigurationError) -> Double? {
+        guard let (text, place) = source.value(name) else { return nil }
+        guard let value = Double(text), range.contains(value) else {
+            throw ConfigurationError(
+                place: place,
+                reason: "expected a number from \(range.lowerBound) to \(range.upperBound), found '\(text.prefix(40))'")
+        }
+        return value
+    }
+
     func boolean(_ name: String) throws(ConfigurationError) -> Bool? {
         guard let (text, place) = source.value(name) else { return nil }
         switch text.lowercased() {

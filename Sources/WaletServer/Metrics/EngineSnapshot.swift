@@ -31,6 +31,10 @@ public struct EngineSnapshot: Sendable, Equatable {
     public var tiers: [Tier]
     /// Nil where all weights are mapped.
     public var experts: ExpertStatistics?
+    public var decoding = PassWork()
+    public var prompts = PassWork()
+    /// Nil where nobody planned.
+    public var plan: PlannedFigures?
 
     public init(
         running: Int = 0, waiting: Int = 0, preemptions: Int = 0, pagesUsed: Int = 0, pagesTotal: Int = 0,
@@ -88,7 +92,7 @@ extension EngineSnapshot {
                 \.hitTokens),
             tiers("walet_prefix_cache_bytes", .gauge, "What a tier of the prefix cache holds.", \.bytes),
         ]
-        return families + expertFamilies(engines)
+        return families + workFamilies(engines) + expertFamilies(engines)
     }
 
     /// What is told of models whose experts are read from the disk.

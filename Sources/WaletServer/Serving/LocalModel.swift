@@ -4,11 +4,16 @@ import Walet
 /// A model of this process.
 public struct LocalModel: ServedModel {
     private let model: LanguageModel
+    private let plan: PlannedFigures?
     /// Where templates are rendered, text is cut into tokens and schemas are compiled: up to a second of work for the
     /// largest, which the threads that serve every connection must not be held for.
     private static let preparation = DispatchQueue(label: "walet.preparation", attributes: .concurrent)
 
-    public init(_ model: LanguageModel) { self.model = model }
+    /// - Parameter plan: what its plan expects, for the page of metrics.
+    public init(_ model: LanguageModel, plan: PlannedFigures? = nil) {
+        self.model = model
+        self.plan = plan
+    }
 
     public var contextLength: Int { model.contextLength }
     /// The checkpoint's; where it says nothing about the temperature, 1, as the API's reference has it.
@@ -33,10 +38,12 @@ public struct LocalModel: ServedModel {
                     name: "disk", queryTokens: statistics.cacheQueries - statistics.memoryHits,
                     hitTokens: statistics.diskHits, bytes: store.bytes))
         }
-        return EngineSnapshot(
+        var snapshot = EngineSnapshot(
             running: statistics.running, waiting: statistics.waiting, preemptions: statistics.preemptions,
             pagesUsed: statistics.pages, pagesTotal: statistics.pageLimit, tiers: tiers,
             experts: statistics.experts)
+        (snapshot.decoding, snapshot.prompts, snapshot.plan) = (statistics.decoding, statistics.prompts, plan)
+        return snapshot
     }
 
     public func respond(to request: ModelRequest) async throws -> AsyncThrowingStream<ModelEvent, any Error> {

@@ -176,6 +176,28 @@ import WaletJSON
         #expect(value(metrics, #"walet_expert_cache_slabs{model="llama"}"#) == nil)
     }
 
+    @Test func `A plan stands beside what passes took`() {
+        let metrics = metrics()
+        var snapshot = EngineSnapshot()
+        (snapshot.decoding.tokens, snapshot.decoding.seconds, snapshot.decoding.plannedSeconds) = (100, 5, 4)
+        (snapshot.prompts.tokens, snapshot.prompts.seconds) = (1000, 2)
+        snapshot.plan = PlannedFigures(decodeRate: 25, prefillRate: 400, expertHitRate: 0.4, hourlyCost: 3.6)
+        metrics.setEngine("k2") { [snapshot] in snapshot }
+        metrics.setEngine("llama") { EngineSnapshot() }
+        #expect(value(metrics, #"walet_pass_seconds_total{model="k2",work="decode"}"#) == 5)
+        #expect(value(metrics, #"walet_pass_tokens_total{model="k2",work="prefill"}"#) == 1000)
+        #expect(value(metrics, #"walet_plan_pass_seconds_total{model="k2",work="decode"}"#) == 4)
+        #expect(value(metrics, #"walet_plan_error_ratio{model="k2",work="decode"}"#) == 0.25)
+        #expect(value(metrics, #"walet_plan_error_ratio{model="k2",work="prefill"}"#) == nil)
+        #expect(value(metrics, #"walet_plan_tokens_per_second{model="k2",work="prefill"}"#) == 400)
+        #expect(value(metrics, #"walet_plan_expert_hit_rate{model="k2"}"#) == 0.4)
+        // A thousandth of a dollar a second: 25 tokens a second by the plan, 20 in fact.
+        #expect(value(metrics, #"walet_plan_usd_per_million_tokens{model="k2",work="decode"}"#) == 40)
+        #expect(value(metrics, #"walet_usd_per_million_tokens{model="k2",work="decode"}"#) == 50)
+        #expect(value(metrics, #"walet_pass_seconds_total{model="llama",work="decode"}"#) == 0)
+        #expect(value(metrics, #"walet_plan_error_ratio{model="llama",work="decode"}"#) == nil)
+    }
+
     @Test func `An engine without pages uses none of them`() {
         let metrics = metrics()
         metrics.setEngine("k2") { EngineSnapshot() }
