@@ -54,16 +54,20 @@ struct BenchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        // Before and after, as a disk that others use too is not always equally fast.
+        let diskBefore = arguments.memory == nil ? nil : try PlannedDecode.diskSpeed(arguments.model)
         let measured = try await measure()
         let (result, load, peak) = (measured.result, measured.loadSeconds, measured.peakBytes)
         // A step of a batch reads the weights once, or more of the experts; the figure counts one sequence's share.
         let speed = Double(result.bytesPerToken) * result.decodeRate / Double(batch) / 1e9
         // What it measures takes memory, which the model no longer does.
+        let diskAfter = arguments.memory == nil ? nil : try PlannedDecode.diskSpeed(arguments.model)
+        let disk = diskBefore.flatMap { before in diskAfter.map { 2 / (1 / before + 1 / $0) } }
         let planned = try result.decodeExperts.flatMap { experts in
             try experts.hitRate.map {
                 try PlannedDecode(
                     arguments.model, measured: result.decodeRate, hitRate: $0, context: depth + prompt + generate / 2,
-                    batch: batch)
+                    batch: batch, diskSpeed: disk)
             }
         }
         if json {

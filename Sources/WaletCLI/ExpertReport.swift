@@ -58,21 +58,30 @@ struct PlannedDecode {
     /// What was measured over what was planned, less 1.
     let error: Double
 
-    /// Measures memory, kernels and disk, in some seconds.
+    /// Measures memory and kernels, in some seconds.
+    /// - Parameter diskSpeed: bytes a second; nil where no file is large enough to tell.
     init(
-        _ model: String, measured rate: Double, hitRate: Double, context: Int, batch: Int
+        _ model: String, measured rate: Double, hitRate: Double, context: Int, batch: Int, diskSpeed: Double?
     ) throws {
         let path = try LanguageModel.locate(model)
         let folder = try ModelFolder(path)
         let shape = try ModelShape(folder)
         machine = try Machine.measured(
-            for: shape, Machine.Description(), needsDisk: { _ in true },
-            files: try folder.files().map { folder.path + "/" + $0.name } + [path])
+            for: shape, Machine.Description(diskSpeed: diskSpeed), needsDisk: { _ in false }, files: [])
         step = Plan.decodeStep(
             shape, on: machine, context: context, concurrency: batch, misses: 1 - hitRate,
             diskSpeed: machine.diskSpeed?.value)
         self.rate = Double(batch) / step.total
         error = rate / self.rate - 1
+    }
+
+    /// How fast the disk gives blocks of a model's largest file, in bytes a second; nil where that is too small.
+    static func diskSpeed(_ model: String) throws -> Double? {
+        let folder = try ModelFolder(try LanguageModel.locate(model))
+        guard let largest = try folder.files().max(by: { $0.bytes < $1.bytes }), largest.bytes >= 64 << 20 else {
+            return nil
+        }
+        return try DiskProbe.readSpeed(file: try folder.location(of: largest), block: 1 << 20).speed
     }
 
     /// Rows of `walet bench`.
@@ -82,8 +91,8 @@ struct PlannedDecode {
             [
                 "planned from",
                 String(
-                    format: "memory %.2f GB/s, disk %.2f GB/s",
-                    machine.memorySpeed.value * machine.efficiency.value / 1e9, (machine.diskSpeed?.value ?? 0) / 1e9),
+                    format: "memory %.2f GB/s, disk %@", machine.memorySpeed.value * machine.efficiency.value / 1e9,
+                    machine.diskSpeed.map { String(format: "%.2f GB/s", $0.value / 1e9) } ?? "not measured"),
             ],
         ]
     }
