@@ -2,6 +2,7 @@
 
     python3 Benchmarks/make_random_model.py gguf FOLDER/model.gguf [--layers N] [--small]
     python3 Benchmarks/make_random_model.py int4 FOLDER [--layers N] [--small]
+    python3 Benchmarks/make_random_model.py int4 FOLDER --k2 --layers 2 --vocabulary 65536
 
 gguf: Q4_0 for experts and attention, Q8_0 for embedding and head, F32 for norms and routers; MLA tensors as llama.cpp has
 them since its pull request 12801. int4: compressed-tensors safetensors as Kimi K2 Thinking has them, routed experts INT4 in
@@ -9,7 +10,8 @@ groups of 32, the rest BF16, shards and index. A file model.json beside the GGUF
 how many bytes a decode step reads. Tensors are drawn and written one after the other, so memory stays below 1 GB.
 
 --layers: ik_llama.cpp takes a model without query compression at 26 and 27 layers only, so other numbers are for Walet and
-llama.cpp. --small has all 27 layers, each narrow, for all three.
+llama.cpp. --small has all 27 layers, each narrow, for all three. --k2 has layers as wide as Kimi K2's, with 384 experts, of
+which the first is dense (but queries are not compressed): 9.5 GB of experts a further layer.
 """
 import argparse
 import dataclasses
@@ -45,6 +47,7 @@ class Shape:
     theta: float = 50000.0
 
 
+K2 = dict(hidden=7168, heads=64, dense_width=18432, experts=384, active=8, shared=1, expert_width=2048, scale=2.827)
 SMALL = dict(hidden=256, heads=4, dense_width=512, experts=8, active=2, expert_width=128, vocabulary=4096)
 
 
@@ -428,11 +431,16 @@ def main():
     parser.add_argument("path", type=pathlib.Path, help="the .gguf file, or the folder of safetensors")
     parser.add_argument("--layers", type=int, default=27)
     parser.add_argument("--small", action="store_true", help="narrow layers: some MB, for tests of the harness")
+    parser.add_argument("--k2", action="store_true", help="layers of Kimi K2's width")
+    parser.add_argument("--vocabulary", type=int, help="rows of embedding and head")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     if arguments.layers < 1:
         parser.error("--layers must be 1 or more")
-    shape = Shape(layers=arguments.layers, **(SMALL if arguments.small else {}))
+    sizes = dict(K2 if arguments.k2 else SMALL if arguments.small else {})
+    if arguments.vocabulary:
+        sizes["vocabulary"] = arguments.vocabulary
+    shape = Shape(layers=arguments.layers, **sizes)
     write = write_gguf if arguments.format == "gguf" else write_int4
     print(json.dumps(write(shape, arguments.path, Draws(arguments.seed))))
 

@@ -64,22 +64,28 @@ struct BenchCommand: AsyncParsableCommand {
             result: result, loadSeconds: load, peakBytes: ProcessMemory.peakResidentBytes, threads: model.threads)
     }
 
-    private func comparison(_ result: BenchmarkResult) throws -> PlanComparison {
+    /// - Parameter diskSpeed: bytes a second; nil where nothing was read from the disk, or no file is large enough to tell.
+    private func comparison(_ result: BenchmarkResult, _ diskSpeed: Double?) throws -> PlanComparison? {
+        if result.decodeExperts != nil, diskSpeed == nil { return nil }
         let run = try PlannedRun(
             arguments.model, weightLimit: arguments.memoryLimit, context: depth + prompt + generate / 2,
-            concurrency: batch)
+            concurrency: batch, diskSpeed: diskSpeed)
         return PlanComparison(
             run, decodeRate: result.decodeRate, prefillRate: result.prefillRate, hitRate: result.decodeExperts?.hitRate,
             hourlyCost: hourlyCost)
     }
 
     func run() async throws {
+        // Before and after, as a disk that others use too is not always equally fast.
+        let diskBefore = arguments.memory == nil ? nil : try PlannedRun.diskSpeed(arguments.model)
         let measured = try await measure()
         let (result, load, peak) = (measured.result, measured.loadSeconds, measured.peakBytes)
         // A step of a batch reads the weights once, or more of the experts; the figure counts one sequence's share.
         let speed = Double(result.bytesPerToken) * result.decodeRate / Double(batch) / 1e9
         // What it measures takes memory, which the model no longer does.
-        let planned = try plan || result.decodeExperts != nil ? comparison(result) : nil
+        let diskAfter = diskBefore == nil ? nil : try PlannedRun.diskSpeed(arguments.model)
+        let disk = diskBefore.flatMap { before in diskAfter.map { 2 / (1 / before + 1 / $0) } }
+        let planned = try plan || result.decodeExperts != nil ? comparison(result, disk) : nil
         if json {
             var object: JSONValue = [
                 "prefill_tokens_per_second": .double(result.prefillRate),

@@ -10,13 +10,15 @@ struct PlannedRun: Sendable {
     let plan: Plan
 
     /// Measures memory, kernels and, where experts do not fit, the disk, in some seconds.
-    /// - Parameter weightLimit: what `--memory` says.
-    init(_ model: String, weightLimit: Int?, context: Int, concurrency: Int) throws {
+    /// - Parameters:
+    ///   - weightLimit: what `--memory` says.
+    ///   - diskSpeed: bytes a second, where it has been measured.
+    init(_ model: String, weightLimit: Int?, context: Int, concurrency: Int, diskSpeed: Double? = nil) throws {
         let path = try LanguageModel.locate(model)
         let folder = try ModelFolder(path)
         let shape = try ModelShape(folder)
         let machine = try Machine.measured(
-            for: shape, Machine.Description(),
+            for: shape, Machine.Description(diskSpeed: diskSpeed),
             needsDisk: { machine in
                 let place = Plan.place(
                     shape, memory: machine.memory.value, context: context, concurrency: concurrency)
@@ -25,6 +27,15 @@ struct PlannedRun: Sendable {
         plan = try Plan(
             shape, on: machine, context: min(context, shape.contextLength), concurrency: concurrency,
             weightLimit: weightLimit)
+    }
+
+    /// How fast the disk gives blocks of a model's largest file, in bytes a second; nil where that is too small.
+    static func diskSpeed(_ model: String) throws -> Double? {
+        let folder = try ModelFolder(try LanguageModel.locate(model))
+        guard let largest = try folder.files().max(by: { $0.bytes < $1.bytes }), largest.bytes >= 64 << 20 else {
+            return nil
+        }
+        return try DiskProbe.readSpeed(file: try folder.location(of: largest), block: 1 << 20).speed
     }
 
     /// A decode step where the share of chosen experts that memory holds has been measured.

@@ -30,8 +30,8 @@ public final class ExpertStore: @unchecked Sendable {
     private var classes: [SlabClass]
     private var transfer: BlockTransfer
     private let counted: Mutex<ExpertStatistics>
-    /// Bytes that a slab gave up beyond what was asked for.
-    private var spare = 0
+    /// Bytes of the limit that nothing takes.
+    private var spare: Int
     private let fewest: Int
 
     /// - Parameters:
@@ -72,7 +72,10 @@ public final class ExpertStore: @unchecked Sendable {
             let memory = try WeightMemory(byteCount: size * slabs[index], for: path)
             classes.append(
                 SlabClass(
-                    slabBytes: size, memory: memory, cache: SlabCache(slabs: slabs[index], experts: counts[index])))
+                    slabBytes: size, memory: memory,
+                    cache: SlabCache(
+                        slabs: slabs[index], experts: counts[index],
+                        usesPerToken: perToken * members[size, default: []].count)))
             var first = 0
             for layer in members[size, default: []] {
                 layer.place(index, firstExpert: first)
@@ -82,6 +85,7 @@ public final class ExpertStore: @unchecked Sendable {
             statistics.slabBytes += size * slabs[index]
             statistics.experts += counts[index]
         }
+        spare = max(0, room - statistics.slabBytes)
         self.files = files
         transfer = BlockTransfer(files, reader, isDirect: isDirect)
         statistics.denseBytes = dense

@@ -35,8 +35,12 @@ enum ReadProbe {
         let odd = stride(from: step, to: sample.count, by: 2 * step).map { plans[sample[$0]] }
         guard let direct = speed(even, files, reader, isDirect: true) else { return false }
         forget(odd, files)
-        guard let buffered = speed(odd, files, reader, isDirect: false) else { return true }
-        forget(odd, files)
+        // Pages that another program has mapped stay.
+        let cold = odd.filter { !isCached($0, files) }
+        guard 2 * cold.count >= odd.count, let buffered = speed(cold, files, reader, isDirect: false) else {
+            return true
+        }
+        forget(cold, files)
         return buffered < direct * advantage
     }
 
@@ -64,6 +68,30 @@ enum ReadProbe {
             return nil
         }
         return Double(transfer.bytesRead) / max(1e-9, (.now - start) / .seconds(1))
+    }
+
+    /// Whether a tenth or more of a plan's pages are in the page cache, or the system does not tell.
+    private static func isCached(_ plan: BlockPlan, _ files: WeightFiles) -> Bool {
+        var cached = 0
+        var all = 0
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        for stretch in plan.stretches {
+            guard let base = files.files[stretch.file].mapped.bytes.baseAddress else { return true }
+            let first = stretch.offset / page * page
+            let count = stretch.offset + stretch.needed - first
+            var pages = [UInt8](repeating: 0, count: (count + page - 1) / page)
+            #if canImport(Darwin)
+                let result = pages.withUnsafeMutableBytes { buffer in
+                    mincore(base + first, count, buffer.baseAddress?.assumingMemoryBound(to: CChar.self))
+                }
+            #else
+                let result = mincore(UnsafeMutableRawPointer(mutating: base + first), count, &pages)
+            #endif
+            guard result == 0 else { return true }
+            all += pages.count
+            cached += pages.count { $0 & 1 == 1 }
+        }
+        return 10 * cached >= all
     }
 
     /// Has the page cache forget blocks, so that they are read and not found.

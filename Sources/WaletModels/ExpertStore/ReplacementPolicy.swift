@@ -1,45 +1,47 @@
-/// Which slab is given up: the one that was used least recently.
+import Foundation
+
+/// Which expert is given up: the one that was chosen least often lately, and of equals the one that was chosen longest ago.
 ///
-/// Two linked lists over the slabs' numbers; see `docs/lab-notes.md` for what others were measured to do.
+/// Counts halve every 64 tokens, and go on for experts that are not in memory. `docs/lab-notes.md` has what this and others
+/// were measured to do: what was used least recently is a bad guess, since layers follow each other in a circle.
 struct ReplacementPolicy {
-    /// Neighbours of each slab; the last place is the list's head and tail.
-    private var newer: [Int32]
-    private var older: [Int32]
-    private let head: Int
+    /// Aged counts of each expert, as multiples of what the first use counted.
+    private var counts: [Float]
+    /// When each expert was used last, in uses.
+    private var lastUse: [Int]
+    private var uses = 0
+    /// What a use counts: it grows, which is as if all others shrank.
+    private var weight: Float = 1
+    private let growth: Float
 
-    init(slabs: Int) {
-        head = slabs
-        newer = [Int32](repeating: Int32(slabs), count: slabs + 1)
-        older = newer
+    private static let halfLife = 64.0
+
+    /// - Parameter usesPerToken: experts that a token chooses in all layers together.
+    init(experts: Int, usesPerToken: Int) {
+        counts = [Float](repeating: 0, count: experts)
+        lastUse = [Int](repeating: 0, count: experts)
+        growth = Float(pow(2, 1 / (Self.halfLife * Double(max(1, usesPerToken)))))
     }
 
-    mutating func insert(_ slab: Int) {
-        // After the head comes the newest.
-        let newest = Int(older[head])
-        older[slab] = Int32(newest)
-        newer[slab] = Int32(head)
-        newer[newest] = Int32(slab)
-        older[head] = Int32(slab)
+    var experts: Int { counts.count }
+
+    mutating func add(experts: Int) {
+        counts += [Float](repeating: 0, count: experts)
+        lastUse += [Int](repeating: 0, count: experts)
     }
 
-    mutating func remove(_ slab: Int) {
-        let (before, after) = (Int(newer[slab]), Int(older[slab]))
-        older[before] = Int32(after)
-        newer[after] = Int32(before)
+    mutating func use(_ expert: Int) {
+        uses += 1
+        counts[expert] += weight
+        lastUse[expert] = uses
+        weight *= growth
+        guard weight > 1e20 else { return }
+        for index in counts.indices { counts[index] /= weight }
+        weight = 1
     }
 
-    mutating func use(_ slab: Int) {
-        remove(slab)
-        insert(slab)
-    }
-
-    /// The slab to give up among those that may go.
-    func victim(where mayGo: (Int) -> Bool) -> Int? {
-        var slab = Int(newer[head])
-        while slab != head {
-            if mayGo(slab) { return slab }
-            slab = Int(newer[slab])
-        }
-        return nil
+    /// Whether one expert is to be given up before another.
+    func precedes(_ expert: Int, _ other: Int) -> Bool {
+        counts[expert] != counts[other] ? counts[expert] < counts[other] : lastUse[expert] < lastUse[other]
     }
 }

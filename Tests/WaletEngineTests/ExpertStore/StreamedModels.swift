@@ -56,11 +56,15 @@ final class FaultyReader: BlockReader {
         var fault: Fault?
         /// Reads that go well before the fault begins.
         var spared = 0
+        var started = 0
         var results: [BlockResult] = []
     }
 
     let name = "faulty"
     private let state = Mutex(State())
+
+    /// Reads so far.
+    var started: Int { state.withLock { $0.started } }
 
     /// - Parameter spared: reads that go well before.
     func set(_ fault: Fault?, after spared: Int = 0) {
@@ -71,6 +75,7 @@ final class FaultyReader: BlockReader {
         for read in reads {
             state.withLock { state in
                 state.spared -= 1
+                state.started += 1
                 var count = read.count
                 var result: Int?
                 switch state.spared < 0 ? state.fault : nil {
