@@ -2,6 +2,7 @@
 
     python3 -m venv .venv && .venv/bin/pip install -r Benchmarks/requirements.txt
     .venv/bin/python Tools/plot_metrics.py OUT.png RUN [RUN…]       # folders with metrics.jsonl
+    .venv/bin/python Tools/plot_metrics.py --panels loss,logit OUT.png RUN [RUN…]     # those whose titles have a word
 """
 import json
 import pathlib
@@ -52,11 +53,20 @@ PANELS = [
 
 
 def main():
-    if len(sys.argv) < 3:
-        sys.exit("plot_metrics.py OUT.png RUN [RUN…]")
-    runs = {pathlib.Path(folder).resolve().name: read(folder) for folder in sys.argv[2:]}
-    figure, axes = plt.subplots(len(PANELS) // 2, 2, figsize=(13, 16), constrained_layout=True)
-    for axis, (title, kind, value, logarithmic) in zip(axes.flat, PANELS):
+    arguments = sys.argv[1:]
+    panels = PANELS
+    if arguments[:1] == ["--panels"]:
+        words = arguments[1].split(",") if len(arguments) > 1 else []
+        panels = [panel for panel in PANELS if any(word in panel[0] for word in words)]
+        arguments = arguments[2:]
+    if len(arguments) < 2 or not panels:
+        sys.exit("plot_metrics.py [--panels WORD,WORD] OUT.png RUN [RUN…]")
+    runs = {pathlib.Path(folder).resolve().name: read(folder) for folder in arguments[1:]}
+    rows = (len(panels) + 1) // 2
+    figure, axes = plt.subplots(rows, min(2, len(panels)), figsize=(13, 4 * rows), constrained_layout=True, squeeze=False)
+    for axis in axes.flat[len(panels):]:
+        axis.set_visible(False)
+    for axis, (title, kind, value, logarithmic) in zip(axes.flat, panels):
         for index, (name, records) in enumerate(runs.items()):
             axis.plot([r["tokens"] for r in records[kind]], [value(r) for r in records[kind]], label=name, linewidth=1.2,
                       linestyle=["-", "--", ":", "-."][index % 4])
@@ -66,7 +76,7 @@ def main():
         if logarithmic:
             axis.set_yscale("log")
     axes.flat[0].legend()
-    figure.savefig(sys.argv[1], dpi=110)
+    figure.savefig(arguments[0], dpi=110)
 
 
 if __name__ == "__main__":

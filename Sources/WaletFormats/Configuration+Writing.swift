@@ -46,11 +46,17 @@ extension Configuration {
     private var published: (type: String, architecture: String)? {
         switch (family, attention, experts) {
         case (.deepseek, .latent, let experts):
-            // V3 has no other router, and no dense model has one.
-            guard let experts, experts.scoring == .sigmoid, experts.selection == .biased,
-                experts.sparseLayers == Set((experts.sparseLayers.min() ?? layers)..<layers)
-            else { return nil }
-            return ("deepseek_v3", "DeepseekV3ForCausalLM")
+            // transformers' V3 has no router but that with a bias, its V2 none but those without.
+            guard let experts, experts.sparseLayers == Set((experts.sparseLayers.min() ?? layers)..<layers) else {
+                return nil
+            }
+            switch (experts.scoring, experts.selection) {
+            case (.sigmoid, .biased): return ("deepseek_v3", "DeepseekV3ForCausalLM")
+            case (.softmax, .greedy) where rope.layout == .interleaved,
+                (.softmax, .groupLimited) where rope.layout == .interleaved:
+                return ("deepseek_v2", "DeepseekV2ForCausalLM")
+            default: return nil
+            }
         case (.llama, .grouped, nil): return ("llama", "LlamaForCausalLM")
         case (.qwen3, .grouped, nil): return ("qwen3", "Qwen3ForCausalLM")
         case (.qwen3, .grouped, .some): return ("qwen3_moe", "Qwen3MoeForCausalLM")
@@ -84,8 +90,13 @@ extension Configuration {
         object["n_shared_experts"] = .int(experts.shared)
         object["n_group"] = .int(experts.groups)
         object["topk_group"] = .int(experts.groupsPerToken)
-        object["scoring_func"] = "sigmoid"
-        object["topk_method"] = "noaux_tc"
+        object["scoring_func"] = .string(experts.scoring.rawValue)
+        object["topk_method"] =
+            switch experts.selection {
+            case .greedy: "greedy"
+            case .groupLimited: "group_limited_greedy"
+            case .biased: "noaux_tc"
+            }
         object["routed_scaling_factor"] = .double(Double("\(experts.scale)") ?? Double(experts.scale))
         object["first_k_dense_replace"] = .int(experts.sparseLayers.min() ?? layers)
         object["moe_layer_freq"] = .int(1)

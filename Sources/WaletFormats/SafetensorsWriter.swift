@@ -47,6 +47,12 @@ public final class SafetensorsWriter {
         guard descriptor >= 0 else {
             throw FormatError(file: path, expected: "a file that can be written", found: FileSystem.lastError())
         }
+        let header = Self.header(entries, metadata: metadata)
+        try header.withUnsafeBufferPointer { header throws(FormatError) in try write(UnsafeRawBufferPointer(header)) }
+    }
+
+    /// What a file of some tensors begins with: the length of the header, and the header.
+    public static func header(_ entries: [Entry], metadata: [String: String] = ["format": "pt"]) -> [UInt8] {
         var header = JSONObject()
         header["__metadata__"] = .object(
             JSONObject(metadata.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
@@ -62,8 +68,7 @@ public final class SafetensorsWriter {
         var text = Array(JSONValue.object(header).text().utf8)
         // The data begins at a multiple of eight.
         while text.count % 8 != 0 { text.append(UInt8(ascii: " ")) }
-        try withUnsafeBytes(of: UInt64(text.count).littleEndian) { bytes throws(FormatError) in try write(bytes) }
-        try text.withUnsafeBufferPointer { text throws(FormatError) in try write(UnsafeRawBufferPointer(text)) }
+        return withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text
     }
 
     deinit {

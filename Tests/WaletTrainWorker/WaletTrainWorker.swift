@@ -13,10 +13,19 @@ import WaletTrain
             case "fill": try fill(arguments[1], limit: Int(arguments[2]) ?? 0)
             case "fill-data": try fillData(arguments[1], limit: Int(arguments[2]) ?? 0)
             case "hold": try hold(arguments[1])
+            case "pretrain":
+                try pretrain(
+                    arguments[1], arguments[2], resuming: arguments.contains("resume"),
+                    until: arguments.count > 4 ? Int(arguments[4]) : nil)
+            case "pretrain-full":
+                try pretrain(
+                    arguments[1], arguments[2], resuming: false, until: nil,
+                    limit: (Int(arguments[3]) ?? 0, Int(arguments[4]) ?? 0))
             case "tokenizer": try tokenizer(Int(arguments[1]) ?? 0, arguments[2], Array(arguments[3...]))
             default:
                 fail(
                     "save FOLDER NUMBERS | fill FOLDER BYTES | fill-data FOLDER BYTES | hold FOLDER | "
+                        + "pretrain RECIPE FOLDER [resume | until STEP] | pretrain-full RECIPE FOLDER STEP BYTES | "
                         + "tokenizer SIZE OUT FILE…")
             }
         } catch {
@@ -112,6 +121,39 @@ import WaletTrain
         value.rlim_cur = rlim_t(truncatingIfNeeded: limit)
         setrlimit(resource, &value)
         return before
+    }
+
+    /// Trains, and says which steps are done and which checkpoints are durable.
+    /// - Parameters:
+    ///   - last: stop after this step.
+    ///   - limit: once a checkpoint of the step is durable, files may not become larger than so many bytes.
+    static func pretrain(
+        _ recipe: String, _ folder: String, resuming: Bool, until last: Int?, limit: (step: Int, bytes: Int)? = nil
+    ) throws {
+        do {
+            let run = try Pretraining(
+                try Recipe(file: recipe), folder: folder, resuming: resuming, threads: 1, measuringSpeed: false
+            ) {
+                if case .note(let text) = $0 { say("note \(text)") }
+            }
+            var durable: Int?
+            let end = try run.run {
+                say("step \(run.step)")
+                if let limit, limit.step == run.step {
+                    while run.lastCheckpoint != limit.step {}
+                    limitFiles(to: limit.bytes)
+                }
+                if let step = run.lastCheckpoint, step != durable {
+                    say("durable \(step)")
+                    durable = step
+                }
+                return run.step == last
+            }
+            say("end \(end)")
+        } catch {
+            say("error \(error)")
+            exit(1)
+        }
     }
 
     /// Prepares a data set that is larger than a limit on the size of files.

@@ -1,7 +1,6 @@
 // Named arrays as a safetensors file, which any tool of the field reads.
 
 import WaletFormats
-import WaletJSON
 
 /// Writes and reads fp32 arrays as safetensors (huggingface/safetensors, README "Format").
 enum ArrayFile {
@@ -37,28 +36,21 @@ enum ArrayFile {
         }
     }
 
-    /// The header with the length before it, padded so that the numbers are aligned.
+    /// What the file begins with.
+    /// - Throws: ``CheckpointError/badSnapshot(name:reason:)`` for arrays that no file can hold.
     private static func header(_ arrays: [CheckpointArray]) throws(CheckpointError) -> [UInt8] {
-        var object = JSONObject([("__metadata__", ["format": "pt"])])
-        var offset = 0
+        var names: Set<String> = []
         for array in arrays {
             guard count(array.shape) == array.values.count else {
                 throw .badSnapshot(
                     name: array.name, reason: "\(array.values.count) numbers do not have the shape \(array.shape)")
             }
-            guard object[array.name] == nil else {
+            guard names.insert(array.name).inserted else {
                 throw .badSnapshot(name: array.name, reason: "there are two of this name")
             }
-            let end = offset + array.values.count * 4
-            object[array.name] = [
-                "dtype": "F32", "shape": .array(array.shape.map { .int($0) }),
-                "data_offsets": [.int(offset), .int(end)],
-            ]
-            offset = end
         }
-        var text = Array(JSONValue.object(object).text(.compact).utf8)
-        text += [UInt8](repeating: 0x20, count: (8 - text.count % 8) % 8)
-        return withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text
+        return SafetensorsWriter.header(
+            arrays.map { SafetensorsWriter.Entry(name: $0.name, element: .f32, shape: $0.shape) })
     }
 
     /// The numbers of a shape; nil for one that cannot be.

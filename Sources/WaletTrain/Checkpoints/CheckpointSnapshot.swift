@@ -22,8 +22,12 @@ public struct CheckpointArray: Sendable, Equatable {
 
 /// Everything of a training run that is not its arrays.
 public struct TrainingState: Sendable, Hashable, Codable {
-    /// Optimizer steps that are done.
+    /// Steps that are done.
     public var step: Int
+    /// Those of them that changed the weights; the others had a loss or gradients that were not finite.
+    public var applied: Int
+    /// Steps without a change since the last that had one.
+    public var skippedInARow: Int
     /// Where the data are; ``LoaderState/tokens`` is how many were seen.
     public var loader: LoaderState
     /// Generators by what they are for, such as `samples`.
@@ -44,9 +48,12 @@ public struct TrainingState: Sendable, Hashable, Codable {
     }
 
     public init(
-        step: Int, loader: LoaderState, generators: [String: RandomGenerator] = [:], recipe: String, best: Best? = nil
+        step: Int, applied: Int? = nil, skippedInARow: Int = 0, loader: LoaderState,
+        generators: [String: RandomGenerator] = [:], recipe: String, best: Best? = nil
     ) {
         self.step = step
+        self.applied = applied ?? step
+        self.skippedInARow = skippedInARow
         self.loader = loader
         self.generators = generators
         self.recipe = recipe

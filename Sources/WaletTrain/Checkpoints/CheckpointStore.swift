@@ -129,11 +129,7 @@ public final class CheckpointStore: Sendable {
     /// - Throws: what went wrong since the last call, once.
     public func finish() throws(CheckpointError) {
         queue.sync {}
-        let failure = state.withLock { state in
-            defer { state.failure = nil }
-            return state.failure
-        }
-        if let failure { throw failure }
+        if let failure = takeFailure() { throw failure }
     }
 
     /// Checkpoints that became durable since the last call, for the log. Does not wait.
@@ -141,6 +137,14 @@ public final class CheckpointStore: Sendable {
         state.withLock { state in
             defer { state.saved = [] }
             return state.saved
+        }
+    }
+
+    /// What went wrong since the last call, for the log. Does not wait, and ``save(_:)`` does not throw it again.
+    public func takeFailure() -> CheckpointError? {
+        state.withLock { state in
+            defer { state.failure = nil }
+            return state.failure
         }
     }
 

@@ -25,12 +25,20 @@ public struct TokenBytes: Sendable {
     ///   - targets: those without bytes of text do not count. [targets]
     /// - Returns: nil where no target stands for text.
     public func bitsPerByte(losses: some Sequence<Float>, targets: some Sequence<Int32>) -> Double? {
+        let (bits, bytes) = sums(losses: losses, targets: targets)
+        return bytes > 0 ? bits / Double(bytes) : nil
+    }
+
+    /// The bits that some targets cost, and the bytes of text that they stand for, to be added to others.
+    func sums(
+        losses: some Sequence<Float>, targets: some Sequence<Int32>
+    ) -> (bits: Double, bytes: Int) {
         var nats = 0.0
         var bytes = 0
         for (loss, target) in zip(losses, targets) where self[target] > 0 {
             nats += Double(loss)
             bytes += self[target]
         }
-        return bytes > 0 ? nats / 0.693147180559945309417 / Double(bytes) : nil
+        return (nats / 0.693147180559945309417, bytes)
     }
 }

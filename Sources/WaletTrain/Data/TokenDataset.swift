@@ -1,6 +1,7 @@
 // A data set: a vocabulary, and shards of tokens for training and for validation, listed with their hashes.
 
 import WaletJSON
+import WaletText
 
 /// A folder with `dataset.json`, `tokenizer.json` and the shards that the list names.
 public struct TokenDataset: Sendable {
@@ -40,27 +41,15 @@ public struct TokenDataset: Sendable {
     public init(folder path: String) throws(DataError) {
         self.folder = path
         let listPath = path + "/" + Self.listName
-        let folder: StorageFolder
-        let bytes: [UInt8]
-        do throws(StorageError) {
-            folder = try StorageFolder(path, create: false)
-            bytes = try folder.contents(Self.listName, limit: SealedJSON.maximumBytes)
-        } catch {
-            throw .badDataset(path: listPath, reason: error.description)
-        }
-        fingerprint = Checksum(of: bytes)
-        let list: DatasetList
-        do throws(SealedJSON.Broken) {
-            list = try DatasetList(try SealedJSON.open(bytes, format: Self.format, version: 1))
-        } catch {
-            throw .badDataset(path: listPath, reason: error.reason)
-        }
+        let (list, fingerprint) = try Self.list(path)
+        self.fingerprint = fingerprint
         vocabularySize = list.vocabularySize
         vocabulary = list.vocabulary
         entries = list.entries
         let found: Checksum
         do throws(StorageError) {
-            found = Checksum(of: try folder.contents(Self.vocabularyName, limit: 1 << 30))
+            found = Checksum(
+                of: try StorageFolder(path, create: false).contents(Self.vocabularyName, limit: 1 << 30))
         } catch {
             throw .badDataset(path: listPath, reason: error.description)
         }
@@ -75,6 +64,44 @@ public struct TokenDataset: Sendable {
             shards.append(shard)
         }
         self.shards = shards
+    }
+
+    /// The vocabulary.
+    /// - Throws: ``DataError/badVocabulary(reason:)``, ``DataError/storage(_:)``.
+    public func tokenizer() throws(DataError) -> Tokenizer {
+        let json: [UInt8]
+        let configuration: [UInt8]
+        do throws(StorageError) {
+            let folder = try StorageFolder(folder, create: false)
+            json = try folder.contents(Self.vocabularyName, limit: 1 << 30)
+            configuration = try folder.contents("tokenizer_config.json", limit: 1 << 30)
+        } catch {
+            throw .storage(error)
+        }
+        do {
+            return try Tokenizer(tokenizerJSON: json, configuration: try JSONValue(parsing: configuration))
+        } catch {
+            throw .badVocabulary(reason: "\(folder): \(error)")
+        }
+    }
+
+    /// The size of the vocabulary of a data set, without a look at its shards.
+    /// - Throws: ``DataError/badDataset(path:reason:)``.
+    public static func vocabularySize(in path: String) throws(DataError) -> Int { try list(path).list.vocabularySize }
+
+    private static func list(_ path: String) throws(DataError) -> (list: DatasetList, fingerprint: Checksum) {
+        let listPath = path + "/" + listName
+        let bytes: [UInt8]
+        do throws(StorageError) {
+            bytes = try StorageFolder(path, create: false).contents(listName, limit: SealedJSON.maximumBytes)
+        } catch {
+            throw .badDataset(path: listPath, reason: error.description)
+        }
+        do throws(SealedJSON.Broken) {
+            return (try DatasetList(try SealedJSON.open(bytes, format: format, version: 1)), Checksum(of: bytes))
+        } catch {
+            throw .badDataset(path: listPath, reason: error.reason)
+        }
     }
 
     private static func compare(

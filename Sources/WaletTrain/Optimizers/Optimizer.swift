@@ -38,8 +38,10 @@ public final class Optimizer {
     public struct Report: Sendable, Equatable {
         /// Of all gradients, before they were limited.
         public var gradientNorm: Double
-        /// Heads that QK-Clip made smaller.
-        public var clippedHeads: Int
+        /// How many heads of each layer QK-Clip made smaller; empty for a rule without it. [layers]
+        public var clippedHeads: [Int]
+        /// False where the gradients were not finite: nothing was changed then.
+        public var isApplied: Bool
     }
 
     /// A parameter with what the optimizer remembers of it.
@@ -54,7 +56,7 @@ public final class Optimizer {
 
     public let rule: Rule
     public let settings: Settings
-    /// Steps done.
+    /// Steps that were applied.
     public private(set) var steps = 0
     private let model: TrainableModel
     private let slots: [Slot]
@@ -96,20 +98,22 @@ public final class Optimizer {
         }
     }
 
-    /// One step by the gradients that the parameters have; a parameter without one has a gradient of zeros.
+    /// One step by the gradients that the parameters have; a parameter without one has a gradient of zeros. Gradients whose
+    /// norm is not finite would spoil every weight: then nothing is changed, and the report says so.
     /// - Parameters:
     ///   - rate: the learning rate.
     ///   - observed: what the passes since the last step saw: QK-Clip and the routers' biases follow it.
     public func step(rate: Float, _ observed: StepObservation) -> Report {
-        steps += 1
         for slot in slots { slot.parameter.tensor.zeroedGradient() }
         let norm = limitGradients()
+        guard norm.isFinite else { return Report(gradientNorm: norm, clippedHeads: [], isApplied: false) }
+        steps += 1
         runMuon(rate)
         runAdamW(rate)
-        var clipped = 0
+        var clipped: [Int] = []
         if case .muonClip(let tau) = rule { clipped = model.clipHeads(observed.maxLogits, tau: tau) }
         if settings.biasRate != 0 { model.balanceRouters(observed.expertCounts, rate: settings.biasRate) }
-        return Report(gradientNorm: norm, clippedHeads: clipped)
+        return Report(gradientNorm: norm, clippedHeads: clipped, isApplied: true)
     }
 
     /// The norm of all gradients together; they are scaled down where it passes the limit.
@@ -123,8 +127,8 @@ public final class Optimizer {
             }
         }
         let norm = sums.reduce(0, +).squareRoot()
-        // As torch.nn.utils.clip_grad_norm_ has it. A norm that is no number stays one and spoils the step visibly.
-        if let limit = settings.gradientLimit, !(norm + 1e-6 <= Double(limit)) {
+        // As torch.nn.utils.clip_grad_norm_ has it.
+        if let limit = settings.gradientLimit, norm.isFinite, norm + 1e-6 > Double(limit) {
             let factor = Float(Double(limit) / (norm + 1e-6))
             pool.run(slots.count) { task, _ in
                 let tensor = slots[task].parameter.tensor
@@ -180,6 +184,14 @@ public final class Optimizer {
 }
 
 extension Optimizer {
+    /// The name of the first parameter whose gradient is not finite; nil where all are.
+    public var parameterWithoutFiniteGradient: String? {
+        slots.first { slot in
+            let tensor = slot.parameter.tensor
+            return tensor.gradient.map { !wa_square_sum($0, Int64(tensor.count)).isFinite } ?? false
+        }?.parameter.name
+    }
+
     /// Everything that the optimizer remembers beside ``steps``, in a fixed order: the arrays themselves, which a step
     /// changes. With equal arrays and steps, equal gradients make equal parameters, bit for bit.
     public var state: [(name: String, tensor: Tensor)] {

@@ -12,11 +12,12 @@ extension TrainableModel {
     /// queries and keys are normed (Qwen3) the scores do not follow these weights, and nothing is done.
     ///
     /// - Parameter maxLogits: of each layer and head, as ``TrainingPass/maxLogits``.
-    /// - Returns: how many heads were clipped.
-    public func clipHeads(_ maxLogits: [[Float]], tau: Float) -> Int {
-        var clipped = 0
+    /// - Returns: how many heads of each layer were clipped. [layers]
+    @discardableResult
+    public func clipHeads(_ maxLogits: [[Float]], tau: Float) -> [Int] {
+        var clipped = maxLogits.map { _ in 0 }
         let all = layers + (prediction.map { [$0.layer] } ?? [])
-        for (layer, logits) in zip(all, maxLogits) {
+        for (place, (layer, logits)) in zip(all, maxLogits).enumerated() {
             let gammas = logits.map { $0 > tau && $0.isFinite ? tau / $0 : 1 }
             let count = gammas.count { $0 < 1 }
             if count == 0 { continue }
@@ -26,7 +27,7 @@ extension TrainableModel {
                 if attention.norms != nil { continue }
                 attention.scaleHeads(gammas)
             }
-            clipped += count
+            clipped[place] = count
         }
         return clipped
     }

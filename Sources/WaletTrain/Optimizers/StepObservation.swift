@@ -20,4 +20,31 @@ public struct StepObservation: Sendable, Equatable {
         }
         expertCounts.merge(pass.expertCounts) { zip($0, $1).map { $0 + $1 } }
     }
+
+    /// The largest score of each layer. [layers]
+    public var largestLogits: [Double] {
+        maxLogits.map { layer in
+            layer.contains(where: \.isNaN) ? .nan : Double(layer.max() ?? -.infinity)
+        }
+    }
+
+    /// The same with other numbers, as all processes together have them.
+    /// - Parameters:
+    ///   - logits: of all heads, one layer after the other.
+    ///   - counts: of the experts of the given layers, one layer after the other.
+    func replacing(maxLogits logits: [Float], expertCounts counts: [Double], ofLayers layers: [Int]) -> Self {
+        var result = self
+        var place = 0
+        for layer in maxLogits.indices {
+            result.maxLogits[layer] = Array(logits[place..<place + maxLogits[layer].count])
+            place += maxLogits[layer].count
+        }
+        place = 0
+        for layer in layers {
+            let experts = expertCounts[layer, default: []].count
+            result.expertCounts[layer] = counts[place..<place + experts].map { Int($0) }
+            place += experts
+        }
+        return result
+    }
 }

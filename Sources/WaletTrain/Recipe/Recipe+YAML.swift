@@ -12,9 +12,12 @@ extension Recipe {
     /// - Parameters:
     ///   - depth: replaces the file's.
     ///   - settings: of the form `key=value`; they replace the file's.
+    ///   - vocabularySize: that of the data, where neither file nor settings name one.
     /// - Throws: ``RecipeError`` for a key that no recipe has, a value that may not stand there, or values that do not
     ///   go together.
-    public init(depth: Int? = nil, file: String? = nil, settings: [String] = []) throws(RecipeError) {
+    public init(
+        depth: Int? = nil, file: String? = nil, settings: [String] = [], vocabularySize: Int? = nil
+    ) throws(RecipeError) {
         var given: [String: (text: String, source: RecipeError.Source)] = [:]
         if let file { given = try Self.read(file) }
         var set: Set<String> = []
@@ -30,6 +33,8 @@ extension Recipe {
             guard !set.contains("depth") else { throw .duplicate(.setting, key: "depth") }
             given["depth"] = (String(depth), .setting)
         }
+        let key = "model.vocabulary_size"
+        if let vocabularySize, given[key] == nil { given[key] = (String(vocabularySize), .setting) }
         try self.init(given)
     }
 

@@ -81,6 +81,8 @@ public struct Recipe: Sendable, Equatable {
         /// The largest norm of all gradients; 0 for no limit.
         public var gradientClip = 1.0
         public var predictionWeight = 0.3
+        /// Steps in a row that may be skipped because their loss or gradient is not finite.
+        public var skipLimit = 3
     }
 
     public struct Schedule: Sendable, Equatable {
@@ -105,7 +107,6 @@ public struct Recipe: Sendable, Equatable {
 
     public struct Data: Sendable, Equatable {
         public var folder = "data"
-        public var validationFraction = 0.01
     }
 
     public struct Validation: Sendable, Equatable {
@@ -129,6 +130,10 @@ public struct Recipe: Sendable, Equatable {
         /// Steps from one to the next; 0 for none.
         public var every = 0
         public var tokens = 64
+        /// Tokens of a validation document that the sample goes on from.
+        public var promptTokens = 16
+        /// 0 takes the likeliest token.
+        public var temperature = 0.8
     }
 }
 

@@ -108,7 +108,7 @@ extension Recipe {
         .integer("model.shared_experts", \.model.sharedExperts, 0...64, "experts that every token takes"),
         .integer("model.expert_size", \.model.expertSize, 8...1_048_576, "width of an expert"),
         .number("model.routed_scaling", \.model.routedScaling, 0.001...1000, "factor of the routed experts' sum"),
-        .integer("model.prediction_layers", \.model.predictionLayers, 0...4, "multi-token-prediction layers"),
+        .integer("model.prediction_layers", \.model.predictionLayers, 0...1, "multi-token-prediction layers"),
         .integer("model.vocabulary_size", \.model.vocabularySize, 258...1_048_576, "tokens, at least the data's"),
         .number("model.rope_theta", \.model.ropeTheta, 1...1e9, "base of the rotary frequencies"),
         .number("model.initial_deviation", \.model.initialDeviation, 1e-6...1, "of the weights at the start"),
@@ -129,6 +129,7 @@ extension Recipe {
         .number("training.clip_threshold", \.training.clipThreshold, 0.1...1e6, "QK-Clip's tau, for muonclip"),
         .number("training.gradient_clip", \.training.gradientClip, 0...1e6, "largest gradient norm; 0 for none"),
         .number("training.prediction_weight", \.training.predictionWeight, 0...10, "of the prediction layers' loss"),
+        .integer("training.skip_limit", \.training.skipLimit, 0...1000, "steps in a row that may be not finite"),
 
         .choice("schedule.shape", \.schedule.shape, "of the learning rate after the warm-up"),
         .integer("schedule.warmup_steps", \.schedule.warmupSteps, 0...1_000_000, "from 0 to the highest rate"),
@@ -138,11 +139,10 @@ extension Recipe {
         .number("balance.bias_step", \.balance.biasStep, 0...1, "what a router bias changes by in a step"),
         .number("balance.sequence_weight", \.balance.sequenceWeight, 0...1, "of the balance loss of a sequence"),
 
-        .choice("memory.activations", \.memory.activations, "how activations are kept for the backward pass"),
+        .choice("memory.activations", \.memory.activations, "what recompute keeps of a layer: bf16 halves it"),
         .flag("memory.recompute", \.memory.recompute, "computes activations again instead of keeping them"),
 
         .text("data.folder", \.data.folder, "of the tokenized data set"),
-        .number("data.validation_fraction", \.data.validationFraction, 0...0.9, "of the documents, by their hash"),
 
         .integer("validation.every", \.validation.every, 0...1_000_000_000, "steps; 0 for never"),
         .integer("validation.tokens", \.validation.tokens, 1...(1 << 40), "to validate on, at most"),
@@ -154,6 +154,8 @@ extension Recipe {
 
         .integer("samples.every", \.samples.every, 0...1_000_000_000, "steps; 0 for never"),
         .integer("samples.tokens", \.samples.tokens, 1...65536, "of a sample"),
+        .integer("samples.prompt_tokens", \.samples.promptTokens, 1...65536, "of a validation text before it"),
+        .number("samples.temperature", \.samples.temperature, 0...100, "0 takes the likeliest token"),
     ]
 
     static let fieldsByName = Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0) })

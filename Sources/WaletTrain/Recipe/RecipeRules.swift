@@ -74,7 +74,7 @@ struct RecipeRules {
         let steps = recipe.steps
         try rule("schedule.warmup_steps") { recipe.schedule.warmupSteps = min(500, steps / 20) }
         try rule("validation.every") { recipe.validation.every = max(1, steps / 40) }
-        try rule("checkpoint.every") { recipe.checkpoint.every = max(1, steps / 20) }
+        try rule("checkpoint.every") { recipe.checkpoint.every = 2 * recipe.validation.every }
         try rule("samples.every") { recipe.samples.every = max(1, steps / 10) }
         try rule("log.every") { recipe.log.every = max(1, steps / 2000) }
     }
@@ -118,6 +118,11 @@ struct RecipeRules {
                 key: "schedule.warmup_steps",
                 reason: "\(recipe.schedule.warmupSteps) and the decay's \(decay) are more than the run's "
                     + "\(recipe.steps) steps")
+        }
+        guard recipe.memory.activations == .fp32 || recipe.memory.recompute else {
+            throw .inconsistent(
+                key: "memory.activations",
+                reason: "bf16 is how memory.recompute keeps what it computes from; set that too")
         }
         _ = try recipe.configuration()
     }

@@ -35,10 +35,12 @@ public struct MetricsLog {
     }
 
     /// - Throws: ``MetricsError/storage(_:)``; the file is then as it was.
-    public mutating func append(_ record: MetricsRecord) throws(MetricsError) { try metrics.append(record.json) }
+    public mutating func append(_ record: MetricsRecord) throws(MetricsError) { try metrics.append(record.text) }
 
     /// - Throws: ``MetricsError/storage(_:)``; the file is then as it was.
-    public mutating func append(_ record: JournalRecord) throws(MetricsError) { try journal.append(record.json) }
+    public mutating func append(_ record: JournalRecord) throws(MetricsError) {
+        try journal.append(record.json.text(.compact))
+    }
 
     /// Returns when all records are on the disk.
     public func synchronize() throws(MetricsError) {

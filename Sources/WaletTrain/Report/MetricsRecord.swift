@@ -17,6 +17,9 @@ public enum MetricsRecord: Sendable, Equatable {
         case .sample(let metrics): metrics.step
         }
     }
+
+    /// The record as its line in `metrics.jsonl`, without the end of the line.
+    public var text: String { json.text(.compact) }
 }
 
 /// What an optimizer step came to.

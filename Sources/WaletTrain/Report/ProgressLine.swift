@@ -39,6 +39,9 @@ public struct ProgressLine: Sendable {
         pace = pace.map { $0 + (new - $0) * weight } ?? new
     }
 
+    /// Takes note that something else than a step has just ended: it does not count.
+    public mutating func pause(at time: Double) { if let last { self.last = (last.step, time) } }
+
     public var tokensPerSecond: Double? { pace.map { Double(tokensPerStep) / $0 } }
 
     /// From 0 to 1.

@@ -38,8 +38,8 @@ struct RecordFile {
         }
     }
 
-    mutating func append(_ value: JSONValue) throws(MetricsError) {
-        let line = Array(value.text(.compact).utf8) + [0x0A]
+    mutating func append(_ text: String) throws(MetricsError) {
+        let line = Array(text.utf8) + [0x0A]
         do throws(StorageError) {
             try file.write(line, at: end)
         } catch {

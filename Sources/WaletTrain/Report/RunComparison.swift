@@ -1,5 +1,7 @@
 // Runs side by side, as numbers.
 
+import WaletJSON
+
 /// What a run came to.
 public struct RunSummary: Sendable, Equatable {
     public var name: String
@@ -60,6 +62,27 @@ public struct RunComparison: Sendable, Equatable {
             let values = runs.map { $0.recipe.map(field.read) }
             return Set(values.compactMap { $0 }).count > 1 ? (field.name, values) : nil
         }
+    }
+
+    /// The numbers for another program.
+    public var json: JSONValue {
+        func number(_ value: Double?) -> JSONValue { value.map(RecordFields.json) ?? .null }
+        let runs = summaries.map { run -> JSONValue in
+            [
+                "name": .string(run.name), "steps": .int(run.steps), "tokens": .int(run.tokens),
+                "loss": RecordFields.json(run.loss), "best_bits_per_byte": number(run.bestBitsPerByte),
+                "best_tokens": run.bestTokens.map { .int($0) } ?? .null, "tokens_to_common": number(run.tokensToCommon),
+                "largest_logit": number(run.maximumLogit), "clips": .int(run.clips),
+                "dead_experts": .int(run.deadExperts), "tokens_per_second": number(run.tokensPerSecond),
+            ]
+        }
+        let differing = differences.map { key, values in
+            (key, JSONValue.array(values.map { $0.map { .string($0) } ?? .null }))
+        }
+        return [
+            "runs": .array(runs), "common_bits_per_byte": number(commonBitsPerByte),
+            "differences": .object(JSONObject(differing)),
+        ]
     }
 
     public static func == (left: RunComparison, right: RunComparison) -> Bool {

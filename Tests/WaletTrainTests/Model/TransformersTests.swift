@@ -29,6 +29,15 @@ import WaletTrain
         return (process.terminationStatus, String(decoding: bytes, as: UTF8.self))
     }
 
+    /// -ln p of each target as transformers has it.
+    static func losses(_ folder: String, _ tokens: [Int32], _ targets: [Int32]) throws -> [Double] {
+        func list(_ ids: [Int32]) -> String { ids.map(String.init).joined(separator: ",") }
+        let script = root.appending(path: "Tools/check_trained_folder.py").path
+        let result = run(try #require(python), [script, folder, list(tokens), list(targets)])
+        #expect(result.code == 0)
+        return try #require(try JSONValue(parsing: result.output).arrayValue).map { $0.doubleValue ?? .nan }
+    }
+
     @Test(
         .enabled(if: python != nil, "Tools/requirements-oracle.txt is not installed"), arguments: TrainingFixture.names)
     func aTrainedFolderIsOneOfTransformers(_ name: String) throws {
@@ -50,12 +59,7 @@ import WaletTrain
         let batch = try fixture.batch(0)
         let first = batch.segments[0]
         let pass = model.forward(Tape(model.arena, recording: false), batch)
-        func list(_ ids: [Int32]) -> String { ids[first].map(String.init).joined(separator: ",") }
-        let script = Self.root.appending(path: "Tools/check_trained_folder.py").path
-        let result = Self.run(
-            try #require(Self.python), [script, folder.path, list(batch.tokens), list(batch.targets)])
-        #expect(result.code == 0)
-        let losses = try #require(try JSONValue(parsing: result.output).arrayValue).map { $0.doubleValue ?? .nan }
+        let losses = try Self.losses(folder.path, Array(batch.tokens[first]), Array(batch.targets[first]))
         for (ours, theirs) in zip(pass.tokenLosses, losses) { #expect(abs(Double(ours) - theirs) < 2e-4) }
         #expect(losses.count == first.count)
     }

@@ -1,0 +1,151 @@
+import ArgumentParser
+import Foundation
+import Synchronization
+import WaletJSON
+import WaletTrain
+
+/// `walet train [run]`: one training run.
+struct TrainRunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Trains by a recipe, or by a depth from which all else follows.",
+        discussion: """
+            Prints the recipe in full, then a line a step on standard error. Ctrl-C or SIGTERM ends the run after the step
+            with a checkpoint; --resume goes on, bit for bit as if nothing had been. At the end the model is in FOLDER/model,
+            for `walet run` and for transformers.
+            """)
+
+    @Argument(help: "A recipe; `walet train keys` lists what may stand there.") var recipe: String?
+    @Option(help: "The dial: layers, and what follows from them.") var depth: Int?
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp("Another value for a key of the recipe; may be given several times.", valueName: "key=value")
+    )
+    var settings: [String] = []
+    @Option(help: ArgumentHelp("The data set; the same as --set data.folder=…", valueName: "folder")) var data: String?
+    @Option(help: ArgumentHelp("The run's folder.", valueName: "folder")) var out: String?
+    @Flag(help: "Go on with the run in the folder, from its newest whole checkpoint.") var resume = false
+    @Flag(help: "Print the recipe and what it comes to, and train nothing.") var dryRun = false
+    @Option(help: "Worker threads; by default the physical cores. They do not change the result.") var threads: Int?
+    @Flag(help: "Metrics as JSON, one a line, instead of the recipe.") var json = false
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads: expected a number from 1 to 1024, found \(threads)")
+        }
+        if recipe == nil, depth == nil, !resume, !dryRun {
+            throw ValidationError("expected a RECIPE.yaml or --depth N")
+        }
+        if out == nil, !dryRun { throw ValidationError("expected --out, the folder of the run") }
+        if resume, dryRun { throw ValidationError("--resume and --dry-run exclude each other") }
+    }
+
+    func run() async throws {
+        let recipe = try chosenRecipe()
+        if dryRun {
+            Terminal.output(recipe.yaml)
+            Terminal.log(try Self.summary(recipe))
+            return
+        }
+        guard let out else { return }
+        // A limit on the size of files is then an error that names the file, as a full disk is, and not the end.
+        signal(SIGXFSZ, SIG_IGN)
+        let stop = StopSignals()
+        // In full with each run; as data where nothing else is.
+        json ? Terminal.log(recipe.yaml) : Terminal.output(recipe.yaml)
+        Terminal.log(try Self.summary(recipe))
+        let json = json
+        let run = try Pretraining(recipe, folder: out, resuming: resume, threads: threads) { event in
+            Self.show(event, json)
+        }
+        if let peak = run.peakFlops {
+            Terminal.log(
+                String(format: "products of matrices reach %.0f GFLOP/s here; MFU is measured against that", peak / 1e9)
+            )
+        }
+        let end = try run.run { stop.name != nil }
+        switch end {
+        case .finished(let model):
+            Terminal.log("the model is in \(model): walet run --raw \(model) 'Once'")
+        case .stopped(let step):
+            throw StoppedTraining(signal: stop.name ?? "another process", step: step, folder: out)
+        }
+    }
+
+    /// The recipe of the file and the options; for a run that goes on, its own where nothing else is said.
+    private func chosenRecipe() throws -> Recipe {
+        var settings = settings
+        if let data { settings.append("data.folder=\(data)") }
+        if resume, recipe == nil, depth == nil, let out {
+            _ = try Pretraining.recipe(of: out)
+            return try Recipe(file: Pretraining.recipePath(of: out), settings: settings)
+        }
+        let chosen = try Recipe(depth: depth, file: recipe, settings: settings)
+        // The vocabulary of the data, where the recipe names none.
+        guard let size = try? TokenDataset.vocabularySize(in: chosen.data.folder) else { return chosen }
+        return try Recipe(depth: depth, file: recipe, settings: settings, vocabularySize: size)
+    }
+
+    private static func show(_ event: Pretraining.Event, _ json: Bool) {
+        switch event {
+        case .step(let metrics, let line):
+            Terminal.log(line)
+            if json { Terminal.output(MetricsRecord.step(metrics).text + "\n") }
+        case .validation(let metrics):
+            Terminal.log(
+                String(
+                    format: "step %d  validation loss %.4f  %.4f bits/byte", metrics.step, metrics.loss,
+                    metrics.bitsPerByte))
+            if json { Terminal.output(MetricsRecord.validation(metrics).text + "\n") }
+        case .sample(let metrics):
+            let text = "\(metrics.prompt)|\(metrics.text)".replacing("\n", with: "↵")
+            Terminal.log("step \(metrics.step)  wrote: " + Terminal.printable(text))
+            if json { Terminal.output(MetricsRecord.sample(metrics).text + "\n") }
+        case .note(let text): Terminal.log(Terminal.printable(text))
+        }
+    }
+
+    private static func summary(_ recipe: Recipe) throws -> String {
+        let parameters = try recipe.configuration().parameters
+        let flops = try recipe.flopsPerToken() * Double(recipe.training.tokens)
+        return "\(Terminal.count(parameters.total)) parameters, \(Terminal.count(parameters.active)) active a token; "
+            + "\(Terminal.count(recipe.training.tokens)) tokens in \(recipe.steps) steps of "
+            + "\(recipe.batch.sequences) x \(recipe.batch.length); \(String(format: "%.3g", flops)) FLOPs"
+    }
+}
+
+/// The end of a run that a person or a service manager asked for.
+struct StoppedTraining: Error, CustomStringConvertible {
+    let signal: String
+    let step: Int
+    let folder: String
+
+    var description: String {
+        "stopped by \(signal) after step \(step); a checkpoint of it is in \(folder)/checkpoints, --resume goes on"
+    }
+}
+
+/// SIGINT and SIGTERM, noted for whoever looks between two steps. A second one ends the process at once.
+private final class StopSignals {
+    private final class Received: Sendable { let name = Mutex<String?>(nil) }
+
+    private let received = Received()
+    private let sources: [any DispatchSourceSignal]
+
+    var name: String? { received.name.withLock { $0 } }
+
+    init() {
+        sources = [SIGINT, SIGTERM].map { DispatchSource.makeSignalSource(signal: $0, queue: .global()) }
+        for (number, source) in zip([SIGINT, SIGTERM], sources) {
+            signal(number, SIG_IGN)
+            source.setEventHandler { [received] in
+                received.name.withLock { $0 = number == SIGINT ? "SIGINT" : "SIGTERM" }
+                Terminal.log("stopping after this step; once more ends at once")
+                signal(number, SIG_DFL)
+            }
+            source.resume()
+        }
+    }
+
+    deinit { for source in sources { source.cancel() } }
+}

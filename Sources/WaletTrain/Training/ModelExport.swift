@@ -1,0 +1,79 @@
+// A trained model as others load it: config.json, model.safetensors, the tokenizer.
+
+import WaletAutodiff
+import WaletFormats
+import WaletJSON
+import WaletText
+
+/// Writes folders in the published format.
+public enum ModelExport {
+    /// Writes a model with its data set's tokenizer. The folder has its name only when all of it is on the disk; one that
+    /// was there is replaced.
+    /// - Throws: ``TrainingError``; what was there is then as it was.
+    static func write(
+        _ model: TrainableModel, _ recipe: Recipe, _ dataset: TokenDataset, to path: String,
+        as element: SafetensorsFile.Element = .f32
+    ) throws(TrainingError) {
+        try TrainingError.wrapping {
+            let tokenizer = try dataset.tokenizer()
+            let (parent, name) = StorageFolder.parts(of: path)
+            let outer = try StorageFolder(parent, create: true)
+            let (temporary, old) = (".writing-" + name, ".removing-" + name)
+            try outer.removeFolder(temporary)
+            let folder = try outer.makeFolder(temporary)
+            do {
+                var json = recipe.modelConfiguration(beginToken: tokenizer.bosID, endToken: tokenizer.eosID)
+                if element == .bf16, var object = json.objectValue {
+                    object["torch_dtype"] = "bfloat16"
+                    json = .object(object)
+                }
+                try model.save(to: folder.path, as: element, json: json)
+                let source = try StorageFolder(dataset.folder, create: false)
+                for file in [TokenDataset.vocabularyName, "tokenizer_config.json"] {
+                    try folder.put(file, try source.contents(file, limit: 1 << 30))
+                }
+                try folder.synchronize()
+            } catch {
+                try? outer.removeFolder(temporary)
+                throw error
+            }
+            try outer.removeFolder(old)
+            if outer.exists(name) { try outer.rename(name, to: old) }
+            try outer.rename(temporary, to: name)
+            try outer.synchronize()
+            try outer.removeFolder(old)
+        }
+    }
+
+    /// Writes the model of a run's checkpoint.
+    /// - Parameters:
+    ///   - run: the run's folder.
+    ///   - best: the checkpoint with the fewest bits per byte instead of the newest.
+    ///   - dataFolder: where the data set lies now; nil for where the recipe says.
+    /// - Returns: the checkpoint's step.
+    /// - Throws: ``TrainingError``; ``TrainingError/noRun(folder:)`` also where there is no checkpoint yet.
+    public static func write(
+        run: String, best: Bool, dataFolder: String? = nil, as element: SafetensorsFile.Element, to path: String
+    ) throws(TrainingError) -> Int {
+        var recipe = try RunFolder.recipe(of: run)
+        if let dataFolder { recipe.data.folder = dataFolder }
+        return try TrainingError.wrapping { [recipe] in
+            let store = try CheckpointStore(
+                folder: run + "/" + RunFolder.checkpointsName, keep: recipe.checkpoint.keep)
+            guard let checkpoint = try best ? store.best() : store.restore()?.checkpoint else {
+                throw TrainingError.noRun(folder: run)
+            }
+            guard let arena = Arena(threads: 1) else { throw TrainingError.noThreads }
+            let dataset = try TokenDataset(folder: recipe.data.folder)
+            guard dataset.fingerprint == checkpoint.snapshot.state.loader.dataset else {
+                throw DataError.datasetDiffers(
+                    path: dataset.folder, expected: checkpoint.snapshot.state.loader.dataset,
+                    found: dataset.fingerprint)
+            }
+            let model = try TrainableModel(try recipe.configuration(), arena, seed: 0)
+            try model.restore(checkpoint)
+            try write(model, recipe, dataset, to: path, as: element)
+            return checkpoint.snapshot.state.step
+        }
+    }
+}

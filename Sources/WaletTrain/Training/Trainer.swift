@@ -1,0 +1,161 @@
+// One optimizer step: forward and backward over the parts of a batch, the sum over all processes, the update.
+
+import WaletAutodiff
+
+/// What one step came to, over the whole batch and all processes.
+public struct StepOutcome: Sendable {
+    /// Mean of -ln p(target), in nats.
+    public var loss: Double
+    /// The same in bits a byte of text; not a number where no target stands for text, or no ``TokenBytes`` were given.
+    public var bitsPerByte: Double
+    /// The prediction layer's mean; nil without one.
+    public var predictionLoss: Double?
+    /// Sum of the layers' balance losses, times alpha.
+    public var balanceLoss: Double
+    /// Of all gradients, before they were limited; not a number where the loss was not finite.
+    public var gradientNorm: Double
+    /// What attention and routers did.
+    public var observed: StepObservation
+    /// How many heads of each layer QK-Clip made smaller; empty without it. [layers]
+    public var clippedHeads: [Int]
+    /// False where loss or gradients were not finite: no weight was changed then.
+    public var isApplied: Bool
+    /// What was found not finite first; nil where all was.
+    public var notFinite: String?
+}
+
+/// Takes steps: the part that pretraining, fine-tuning and reinforcement learning share.
+///
+/// ```swift
+/// let trainer = Trainer(model, optimizer)
+/// let outcome = try trainer.step(rate: schedule.rate(at: step), batches)    // gradients of all batches add up
+/// ```
+///
+/// A step whose loss or gradients are not finite changes nothing and is counted; too many in a row are an error. With equal
+/// weights, optimizer state and batches a step makes equal weights, bit for bit.
+public final class Trainer {
+    public let model: TrainableModel
+    public let optimizer: Optimizer
+    public let communicator: any Communicator
+    /// Weights of the losses beside cross-entropy. ``TrainingObjective/share`` is set for each batch.
+    public var objective = TrainingObjective()
+    /// What is kept of each layer for the way back.
+    public var keeping = Tape.Keeping.everything
+    /// For bits per byte; nil to leave them out.
+    public var tokenBytes: TokenBytes?
+    /// Steps in a row that may be not finite before one more is an error.
+    public var skipLimit = 3
+    /// Steps in a row that were not finite until now.
+    public internal(set) var skippedInARow = 0
+
+    public init(
+        _ model: TrainableModel, _ optimizer: Optimizer, communicator: any Communicator = SingleProcess()
+    ) {
+        self.model = model
+        self.optimizer = optimizer
+        self.communicator = communicator
+    }
+
+    /// One step over batches, whose gradients are added up: each counts by the part that it has of all targets.
+    /// - Parameters:
+    ///   - rate: the learning rate.
+    ///   - batches: this process's, at least one.
+    ///   - step: number of the step, for errors.
+    /// - Throws: ``TrainingError/notFinite(step:inARow:place:)``, ``TrainingError/communication(_:)``.
+    public func step(rate: Double, _ batches: [TrainingBatch], step: Int = 0) throws(TrainingError) -> StepOutcome {
+        let targets = try sum([batches.reduce(0) { $0 + Double($1.targetCount) }])[0]
+        return try self.step(rate: rate, parts: batches.count, step: step) { part, tape in
+            let batch = batches[part]
+            var objective = objective
+            objective.share = Float(Double(batch.targetCount) / max(1, targets))
+            return (model.forward(tape, batch, objective, keeping: keeping), batch, Double(objective.share))
+        }
+    }
+
+    /// One step with a forward pass of one's own.
+    /// - Parameters:
+    ///   - parts: this process's passes.
+    ///   - forward: runs one of them on a tape; gives what it found, its batch, and the part that it has of the whole, by
+    ///     which its gradients are multiplied already.
+    public func step(
+        rate: Double, parts: Int, step: Int = 0,
+        _ forward: (_ part: Int, _ tape: Tape) -> (pass: TrainingPass, batch: TrainingBatch, share: Double)
+    ) throws(TrainingError) -> StepOutcome {
+        model.forgetGradients()
+        var observed = StepObservation()
+        var sums = Sums()
+        for part in 0..<parts {
+            let tape = Tape(model.arena)
+            let (pass, batch, share) = forward(part, tape)
+            observed.add(pass)
+            sums.add(pass, batch, share: share, tokenBytes)
+            // Gradients that are wasted: what is to come cannot mend a loss that is not finite.
+            if pass.loss.isFinite { tape.backward() }
+        }
+        sums = Sums(try sum(sums.values), hasPrediction: sums.hasPrediction)
+        observed = try reduce(observed)
+        guard sums.loss.isFinite else {
+            return try skipped(sums.outcome(observed, norm: .nan), "the loss", step)
+        }
+        try reduceGradients()
+        let report = optimizer.step(rate: Float(rate), observed)
+        var outcome = sums.outcome(observed, norm: report.gradientNorm)
+        guard report.isApplied else {
+            let name = optimizer.parameterWithoutFiniteGradient
+            return try skipped(outcome, name.map { "the gradient of \($0)" } ?? "the gradients' norm", step)
+        }
+        outcome.clippedHeads = report.clippedHeads
+        skippedInARow = 0
+        return outcome
+    }
+
+    private func skipped(
+        _ outcome: StepOutcome, _ place: String, _ step: Int
+    ) throws(TrainingError) -> StepOutcome {
+        skippedInARow += 1
+        guard skippedInARow <= skipLimit else {
+            throw .notFinite(step: step, inARow: skippedInARow, place: place)
+        }
+        var outcome = outcome
+        outcome.isApplied = false
+        outcome.notFinite = place
+        return outcome
+    }
+}
+
+/// What adds up over the parts of a step.
+private struct Sums {
+    /// Loss, the prediction layer's, balance, nats of text in bits, bytes of text.
+    private(set) var values = [Double](repeating: 0, count: 5)
+    private(set) var hasPrediction = false
+
+    init() {}
+
+    init(_ values: [Double], hasPrediction: Bool) {
+        self.values = values
+        self.hasPrediction = hasPrediction
+    }
+
+    var loss: Double { values[0] }
+
+    mutating func add(_ pass: TrainingPass, _ batch: TrainingBatch, share: Double, _ bytes: TokenBytes?) {
+        // A part without targets has no mean.
+        if share > 0 { values[0] += share * pass.loss }
+        if let loss = pass.predictionLoss {
+            values[1] += share * loss
+            hasPrediction = true
+        }
+        values[2] += pass.balanceLoss
+        guard let bytes else { return }
+        let text = bytes.sums(losses: pass.tokenLosses, targets: batch.targets)
+        values[3] += text.bits
+        values[4] += Double(text.bytes)
+    }
+
+    func outcome(_ observed: StepObservation, norm: Double) -> StepOutcome {
+        StepOutcome(
+            loss: values[0], bitsPerByte: values[4] > 0 ? values[3] / values[4] : .nan,
+            predictionLoss: hasPrediction ? values[1] : nil, balanceLoss: values[2], gradientNorm: norm,
+            observed: observed, clippedHeads: [], isApplied: true, notFinite: nil)
+    }
+}
