@@ -137,7 +137,7 @@ struct GatedFeedForward: Sendable {
             activate(shares.rows(task), x, count: count, into: inner, up: space.up.pointer, pool.scratch(of: worker))
         }
         if blocks.isActive, down.takesBlocks {
-            pool.run(count) { row, _ in blocks.quantize(inner + row * down.inputs, row: row) }
+            pool.runRows(count) { row in blocks.quantize(inner + row * down.inputs, row: row) }
         }
         down(blocks.activations(inner), count: count, into: output, pool)
     }
@@ -217,7 +217,7 @@ struct SparseFeedForward: Sendable {
             }
         }
         if space.routedBlocks.isActive || space.sharedBlocks.isActive {
-            pool.run(rows * (perToken + (shared == nil ? 0 : 1))) { task, _ in
+            pool.runRows(rows * (perToken + (shared == nil ? 0 : 1))) { task in
                 if task < rows * perToken {
                     space.routedBlocks.quantize(gate + task * width, row: task)
                 } else {
@@ -247,7 +247,7 @@ struct SparseFeedForward: Sendable {
             }
         }
         if shared == nil { output.update(repeating: 0, count: rows * hidden) }
-        pool.run(rows) { row, _ in
+        pool.runRows(rows) { row in
             for k in row * perToken..<(row + 1) * perToken {
                 wk_axpy(
                     space.weights.pointer[k], space.outputs.pointer + Int(space.slots[k]) * hidden,

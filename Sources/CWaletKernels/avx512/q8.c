@@ -7,7 +7,7 @@
 #define WK_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define WK_LANES 16
 #define WK_Q8_TILES 2
-#define WK_Q8_TOKENS 6
+#define WK_Q8_TOKENS 8
 #define WK_Q8_BIASED 1
 #define OP static inline __attribute__((always_inline, unused)) WK_TARGET
 
