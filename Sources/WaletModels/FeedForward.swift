@@ -132,9 +132,14 @@ struct GatedFeedForward: Sendable {
         _ blocks: BlockBuffer, _ pool: ThreadPool
     ) {
         let inner = space.gate.pointer
-        let shares = Shares(rows: gate.outputs, threads: pool.threads)
-        pool.run(shares.count) { task, worker in
-            activate(shares.rows(task), x, count: count, into: inner, up: space.up.pointer, pool.scratch(of: worker))
+        let portions = Portions(
+            rows: gate.outputs, tokens: count, inBlocks: x.blocks != nil && takesBlocks, threads: pool.threads)
+        pool.run(portions.count) { task, worker in
+            let (rows, tokens) = portions[task]
+            let offset = tokens.lowerBound * gate.outputs
+            activate(
+                rows, x.from(tokens.lowerBound, columns: gate.inputs), count: tokens.count, into: inner + offset,
+                up: space.up.pointer + offset, pool.scratch(of: worker))
         }
         if blocks.isActive, down.takesBlocks {
             pool.runRows(count) { row in blocks.quantize(inner + row * down.inputs, row: row) }

@@ -593,6 +593,11 @@ WK_INLINE void unpack_group(const int tokens, const int32_t packing, const wk_ma
     }
 }
 
+WK_INLINE void fetch_scales_ahead(q8_sink *sink, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(sink->scales_ahead + i, 0, 3);
+    sink->scales_ahead += bytes;
+}
+
 // Blocks block..<end of WK_LANES rows from row r on, 8 at a time, and for one token then 4. The rest is copied to where
 // 8 may be read.
 WK_INLINE void unpack_blocks(const int tokens, const int32_t packing, const wk_matrix *m, int64_t r, int64_t block,
@@ -606,15 +611,13 @@ WK_INLINE void unpack_blocks(const int tokens, const int32_t packing, const wk_m
         scale_bytes = WK_LANES * 256 * width / m->group_cols;
     }
     for (; block + 8 <= end; block += 8, p += group_bytes) {
-        if (tokens) {
-            for (int64_t i = 0; i < scale_bytes; i += 64) __builtin_prefetch(sink->scales_ahead + i, 0, 3);
-            sink->scales_ahead += scale_bytes;
-        }
+        if (tokens) fetch_scales_ahead(sink, scale_bytes);
         unpack_group(tokens, packing, m, scales_at, p, m->row_bytes, 8, 8, block, sink);
         sink->ahead += ROWS_OF_STREAM * group_bytes;
     }
     if (is_of_256(packing)) return;
     if (tokens && block + 4 <= end) {
+        fetch_scales_ahead(sink, scale_bytes / 2);
         unpack_group(tokens, packing, m, scales_at, p, m->row_bytes, 4, 4, block, sink);
         sink->ahead += ROWS_OF_STREAM * group_bytes / 2;
         block += 4;
