@@ -32,10 +32,10 @@ struct PlannedRun: Sendable {
     /// How fast the disk gives blocks of a model's largest file, in bytes a second; nil where that is too small.
     static func diskSpeed(_ model: String) throws -> Double? {
         let folder = try ModelFolder(try LanguageModel.locate(model))
-        guard let largest = try folder.files().max(by: { $0.bytes < $1.bytes }), largest.bytes >= 64 << 20 else {
+        guard let largest = try folder.files().max(by: { $0.bytes < $1.bytes }), largest.bytes >= 64 << 12 else {
             return nil
         }
-        return try DiskProbe.readSpeed(file: try folder.location(of: largest), block: 1 << 20).speed
+        return try DiskProbe.readSpeed(file: try folder.location(of: largest), block: min(1 << 20, largest.bytes / 64)).speed
     }
 
     /// A decode step where the share of chosen experts that memory holds has been measured.

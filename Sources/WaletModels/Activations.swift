@@ -17,6 +17,14 @@ struct Activations {
     let floats: UnsafePointer<Float>
     /// Rows of `wk_q8_row_bytes(columns)` bytes; nil in exact precision.
     let blocks: UnsafeRawPointer?
+
+    /// The rows from `row` on.
+    @inline(__always)
+    func from(_ row: Int, columns: Int) -> Activations {
+        if row == 0 { return self }
+        return Activations(
+            floats: floats + row * columns, blocks: blocks.map { $0 + row * Int(wk_q8_row_bytes(Int64(columns))) })
+    }
 }
 
 /// Memory for int8 blocks of activations; none in exact precision.

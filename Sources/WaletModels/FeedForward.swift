@@ -142,12 +142,17 @@ struct GatedFeedForward: Sendable {
         _ blocks: BlockBuffer, _ pool: ThreadPool
     ) {
         let inner = space.gate.pointer
-        let shares = Shares(rows: gate.outputs, threads: pool.threads)
-        pool.run(shares.count) { task, worker in
-            activate(shares.rows(task), x, count: count, into: inner, up: space.up.pointer, pool.scratch(of: worker))
+        let portions = Portions(
+            rows: gate.outputs, tokens: count, inBlocks: x.blocks != nil && takesBlocks, threads: pool.threads)
+        pool.run(portions.count) { task, worker in
+            let (rows, tokens) = portions[task]
+            let offset = tokens.lowerBound * gate.outputs
+            activate(
+                rows, x.from(tokens.lowerBound, columns: gate.inputs), count: tokens.count, into: inner + offset,
+                up: space.up.pointer + offset, pool.scratch(of: worker))
         }
         if blocks.isActive, down.takesBlocks {
-            pool.run(count) { row, _ in blocks.quantize(inner + row * down.inputs, row: row) }
+            pool.runRows(count) { row in blocks.quantize(inner + row * down.inputs, row: row) }
         }
         down(blocks.activations(inner), count: count, into: output, pool)
     }
@@ -215,7 +220,7 @@ struct SparseFeedForward: Sendable {
             compute(chosen, of: experts, isFirst ? shared : nil, workspace)
         }
         if shared == nil { output.update(repeating: 0, count: rows * hidden) }
-        pool.run(rows) { row, _ in
+        pool.runRows(rows) { row in
             for k in row * perToken..<(row + 1) * perToken {
                 wk_axpy(
                     space.weights.pointer[k], space.outputs.pointer + Int(space.slots[k]) * hidden,
@@ -272,7 +277,7 @@ struct SparseFeedForward: Sendable {
                     computed += 1
                 }
             }
-            pool.run(computed + (shared == nil ? 0 : rows)) { task, _ in
+            pool.runRows(computed + (shared == nil ? 0 : rows)) { task in
                 if task < computed {
                     let slot = Int(space.computed[task])
                     space.routedBlocks.quantize(gate + slot * width, row: slot)

@@ -53,7 +53,7 @@ struct GroupedAttention: Sendable {
         Linear.together(
             [(queryProjection, query), (keyProjection, keys), (valueProjection, values)], space.input, count: rows,
             pool)
-        pool.run(rows) { row, _ in
+        pool.runRows(rows) { row in
             let cosines = space.cosines.pointer + row * pairs
             let sines = space.sines.pointer + row * pairs
             for head in 0..<heads {
@@ -89,7 +89,7 @@ struct GroupedAttention: Sendable {
             attendExact(space, query, into: mixed)
         }
         if space.attention.mixedBlocks.isActive {
-            pool.run(rows) { row, _ in
+            pool.runRows(rows) { row in
                 space.attention.mixedBlocks.quantize(mixed + row * heads * headSize, row: row)
             }
         }

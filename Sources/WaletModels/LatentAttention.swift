@@ -126,7 +126,7 @@ struct LatentAttention: Sendable {
         }
         let mixedSize = heads * shape.valueHeadSize
         if blocks.mixedBlocks.isActive {
-            pool.run(rows) { row, _ in blocks.mixedBlocks.quantize(mixed + row * mixedSize, row: row) }
+            pool.runRows(rows) { row in blocks.mixedBlocks.quantize(mixed + row * mixedSize, row: row) }
         }
         outputProjection(blocks.mixedBlocks.activations(mixed), count: rows, into: space.output.pointer, pool)
     }

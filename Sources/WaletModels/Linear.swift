@@ -45,9 +45,12 @@ struct Linear: Sendable {
         _ projections: [(linear: Linear, target: UnsafeMutablePointer<Float>)], _ x: Activations, count: Int,
         _ pool: ThreadPool
     ) {
-        let shares = Shares(rows: projections.reduce(0) { $0 + $1.linear.outputs }, threads: pool.threads)
-        pool.run(shares.count) { task, worker in
-            let share = shares.rows(task)
+        let inBlocks = x.blocks != nil && projections.allSatisfy(\.linear.takesBlocks)
+        let portions = Portions(
+            rows: projections.reduce(0) { $0 + $1.linear.outputs }, tokens: count, inBlocks: inBlocks,
+            threads: pool.threads)
+        pool.run(portions.count) { task, worker in
+            let (share, tokens) = portions[task]
             var start = 0
             for (linear, target) in projections {
                 let first = max(0, share.lowerBound - start)
@@ -56,7 +59,8 @@ struct Linear: Sendable {
                 guard first < end else { continue }
                 let rows = first..<end
                 linear.multiply(
-                    rows, x, stride: linear.inputs, count: count, into: target + rows.lowerBound,
+                    rows, x.from(tokens.lowerBound, columns: linear.inputs), stride: linear.inputs,
+                    count: tokens.count, into: target + tokens.lowerBound * linear.outputs + rows.lowerBound,
                     stride: linear.outputs, pool.scratch(of: worker))
             }
         }
@@ -103,11 +107,18 @@ struct Linear: Sendable {
 struct Shares {
     /// Share i is `bounds[i]..<bounds[i + 1]`.
     private let bounds: [Int]
+    /// Whole tiles of the kernels, which also keeps two workers' results apart by a cache line.
+    private static let unit = 32
     var count: Int { bounds.count - 1 }
 
+    /// About equal shares, at most `parts` of them.
+    init(rows: Int, parts: Int) {
+        let size = max(1, ((rows + parts - 1) / parts + Self.unit - 1) / Self.unit) * Self.unit
+        bounds = Array(stride(from: 0, to: rows, by: size)) + [rows]
+    }
+
     init(rows: Int, threads: Int) {
-        // Whole tiles of the kernels, which also keeps two workers' results apart by a cache line.
-        let unit = 32
+        let unit = Self.unit
         var bounds = [0]
         bounds.reserveCapacity(64)
         if threads > 1 {
@@ -125,6 +136,35 @@ struct Shares {
 
     @inline(__always)
     func rows(_ index: Int) -> Range<Int> { bounds[index]..<bounds[index + 1] }
+}
+
+/// The parts of a product that workers take: some rows and all tokens, or in blocks and with many tokens some of these.
+/// The kernels put tokens into an order of their own before they multiply, which few rows would not be worth.
+struct Portions {
+    private let shares: Shares
+    private let tokens: Int
+    private let slabs: Int
+    /// What the kernels multiply at a time, or a multiple of it.
+    private static let slab = 128
+    var count: Int { shares.count * slabs }
+
+    init(rows: Int, tokens: Int, inBlocks: Bool, threads: Int) {
+        self.tokens = tokens
+        let slabs = (tokens + Self.slab - 1) / Self.slab
+        if inBlocks, threads > 1, slabs > threads {
+            self.slabs = slabs
+            shares = Shares(rows: rows, parts: (6 * threads + slabs - 1) / slabs)
+        } else {
+            self.slabs = 1
+            shares = Shares(rows: rows, threads: threads)
+        }
+    }
+
+    subscript(index: Int) -> (rows: Range<Int>, tokens: Range<Int>) {
+        if slabs == 1 { return (shares.rows(index), 0..<tokens) }
+        let (share, slab) = index.quotientAndRemainder(dividingBy: slabs)
+        return (shares.rows(share), slab * Self.slab..<min(tokens, (slab + 1) * Self.slab))
+    }
 }
 
 /// Cuts a range of rows of matrices that are counted through, `size` rows each, at the matrices' ends.

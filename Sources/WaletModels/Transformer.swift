@@ -119,13 +119,14 @@ public final class Transformer: Sendable {
 
     /// Takes the residual stream through one layer.
     func run(_ layer: Layer, _ space: Workspace) throws(FormatError) {
-        let count = Int64(space.batch.count * configuration.hiddenSize)
+        let hidden = configuration.hiddenSize
         normalize(layer.attentionNorm, space)
         layer.attention(space, rope)
-        wk_add(space.output.pointer, space.x.pointer, count)
-        normalize(layer.feedForwardNorm, space)
+        normalize(layer.feedForwardNorm, addingOutput: true, space)
         try layer.feedForward(space)
-        wk_add(space.output.pointer, space.x.pointer, count)
+        space.pool.runRows(space.batch.count) { row in
+            wk_add(space.output.pointer + row * hidden, space.x.pointer + row * hidden, Int64(hidden))
+        }
     }
 
     /// Logits after some rows of the last pass, at most `space.logitRows` of them.
@@ -172,9 +173,14 @@ public final class Transformer: Sendable {
         return space.logits.pointer
     }
 
-    private func normalize(_ weight: FloatBuffer, _ space: Workspace) {
+    /// `normed` from the residual stream.
+    /// - Parameter addingOutput: adds `output` to the stream first.
+    private func normalize(_ weight: FloatBuffer, addingOutput: Bool = false, _ space: Workspace) {
         let hidden = configuration.hiddenSize
-        space.pool.run(space.batch.count) { row, _ in
+        space.pool.runRows(space.batch.count) { row in
+            if addingOutput {
+                wk_add(space.output.pointer + row * hidden, space.x.pointer + row * hidden, Int64(hidden))
+            }
             wk_rms_norm(
                 space.x.pointer + row * hidden, weight.pointer, configuration.normEpsilon,
                 space.normed.pointer + row * hidden, Int64(hidden))

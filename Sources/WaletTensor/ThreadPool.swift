@@ -45,4 +45,14 @@ public final class ThreadPool: @unchecked Sendable {
             }
         }
     }
+
+    /// Runs `body` once for each row in 0..<rows, in parallel: several rows a task where there are many, as taking a task
+    /// costs about as much as a row.
+    @inline(__always)
+    public func runRows(_ rows: Int, _ body: (_ row: Int) -> Void) {
+        let size = min(16, max(1, rows / (8 * threads)))
+        run((rows + size - 1) / size) { task, _ in
+            for row in task * size..<min(rows, (task + 1) * size) { body(row) }
+        }
+    }
 }

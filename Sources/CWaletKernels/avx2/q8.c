@@ -53,7 +53,7 @@ OP __m256i rounded(const float *x, __m256 inverse) {
     return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), inverse));
 }
 
-static inline WK_TARGET void quantize_block(const float *x, uint8_t *row, int64_t cols, int64_t block) {
+static inline WK_TARGET int32_t quantize_block(const float *x, uint8_t *row, int64_t cols, int64_t block) {
     // Magnitudes as integers, where a NaN is larger than everything.
     const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
     __m256i m = _mm256_setzero_si256();
@@ -92,6 +92,13 @@ static inline WK_TARGET void quantize_block(const float *x, uint8_t *row, int64_
                        .negative_half_sums = {-first, -second}};
     wk_q8_add_seams(row + 32 * block, &meta);
     memcpy(row + wk_q8_metas(cols) + 32 * block, &meta, sizeof meta);
+    // 2 * 127 * 127 fits 16 bits.
+    const __m256i magnitudes = _mm256_abs_epi8(values);
+    const __m256i squares = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitudes, magnitudes), _mm256_set1_epi16(1));
+    half = _mm_add_epi32(_mm256_castsi256_si128(squares), _mm256_extracti128_si256(squares, 1));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1));
+    return _mm_cvtsi128_si32(half);
 }
 
 #include "../internal/q8_quantize.h"

@@ -35,7 +35,7 @@ const wk_kernels wk_kernels_avx512 = {
         },
     .matmul = matmul,
     .matmul_transposed = matmul_transposed,
-    .q8_quantize = wk_avx2_q8_quantize,
+    .q8_quantize = wk_avx512_q8_quantize,
     .q8_matmul = wk_avx512_q8_matmul,
     .attention = &wk_avx512_attention,
     .dot = dot,

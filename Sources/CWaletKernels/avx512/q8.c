@@ -7,7 +7,7 @@
 #define WK_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define WK_LANES 16
 #define WK_Q8_TILES 2
-#define WK_Q8_TOKENS 6
+#define WK_Q8_TOKENS 8
 #define WK_Q8_BIASED 1
 #define OP static inline __attribute__((always_inline, unused)) WK_TARGET
 
@@ -78,6 +78,8 @@ OP wk_words w_load_row_words(const uint8_t *p, int64_t stride) {
 
 OP wk_words w_bytes_prepare(wk_words q) { return w_xor(q, w_set1(0x80808080)); }
 
+#define IN_A_REGISTER(v) __asm__ volatile("" : "+v"(v))
+
 OP void q8_dot(const int tiles, const int tokens, const int bits, const int first, const int count, const wk_words *w,
                const uint8_t *const *a, const int64_t *offsets, wk_words *sums) {
     (void)bits;
@@ -87,6 +89,11 @@ OP void q8_dot(const int tiles, const int tokens, const int bits, const int firs
             WK_UNROLL for (int i = 0; i < tiles; i++) {
                 sums[i * tokens + t] = _mm512_dpbusd_epi32(sums[i * tokens + t], w[i * WK_Q8_TILE_VECTORS + k], values);
             }
+        }
+        // Left alone, compilers finish one token after the other: sums that wait for themselves, and values that wait in
+        // memory for their turn.
+        if (tiles * tokens > 4) {
+            WK_UNROLL for (int j = 0; j < tiles * tokens; j++) IN_A_REGISTER(sums[j]);
         }
     }
 }

@@ -10,7 +10,7 @@
 
 #define WK_TARGET
 
-static void quantize_block(const float *x, uint8_t *row, int64_t cols, int64_t block) {
+static int32_t quantize_block(const float *x, uint8_t *row, int64_t cols, int64_t block) {
     uint32_t largest = 0; // as bits, where a NaN is larger than everything
     for (int i = 0; i < 32; i++) {
         uint32_t magnitude = wk_bits_from_float(x[i]) & 0x7fffffffu;
@@ -39,6 +39,7 @@ static void quantize_block(const float *x, uint8_t *row, int64_t cols, int64_t b
                        .negative_half_sums = {-sums[0], -sums[1]}};
     wk_q8_add_seams(row + 32 * block, &meta);
     memcpy(row + wk_q8_metas(cols) + 32 * block, &meta, sizeof meta);
+    return wk_q8_sum_of_squares(row + 32 * block);
 }
 
 #include "../internal/q8_quantize.h"

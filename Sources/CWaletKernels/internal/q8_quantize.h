@@ -1,18 +1,12 @@
 // Rows of activations to int8, around an instruction set's `quantize_block(x, row, cols, block)`, which packs 32 floats
-// into one plane of a row. A file of an instruction set defines that and WK_TARGET, and then includes this one.
+// into one plane of a row and returns the sum of the squares of what it packed. A file of an instruction set defines that
+// and WK_TARGET, and then includes this one.
 #include "q8_row.h"
 
 // What quantize_block left of 32 floats.
 static inline WK_TARGET void q8_residual(const float *x, const uint8_t *row, int64_t block, float scale, float *rest) {
     const int8_t *values = (const int8_t *)row + 32 * block;
     for (int i = 0; i < 32; i++) rest[i] = __builtin_fmaf(-scale, (float)values[i], x[i]);
-}
-
-static inline WK_TARGET int32_t q8_sum_of_squares(const uint8_t *row, int64_t block) {
-    const int8_t *values = (const int8_t *)row + 32 * block;
-    int32_t sum = 0;
-    for (int i = 0; i < 32; i++) sum += (int32_t)values[i] * values[i];
-    return sum;
 }
 
 // One row. A block whose largest value stands far above the row's root mean square has steps that are coarse for all
@@ -26,8 +20,8 @@ static inline WK_TARGET void q8_quantize_row(const float *x, int64_t cols, uint8
     if (whole < blocks) memcpy(last, x + 32 * whole, (size_t)(cols % 32) * sizeof(float));
     float energy = 0;
     for (int64_t block = 0; block < blocks; block++) {
-        quantize_block(block < whole ? x + 32 * block : last, row, cols, block);
-        energy += metas[block].scale * metas[block].scale * (float)q8_sum_of_squares(row, block);
+        const int32_t squares = quantize_block(block < whole ? x + 32 * block : last, row, cols, block);
+        energy += metas[block].scale * metas[block].scale * (float)squares;
     }
     // (127 * scale)^2 against that of the row; false for a row with a NaN.
     const float limit = energy * (WK_Q8_COARSE * WK_Q8_COARSE / (127.0f * 127.0f)) / (float)cols;

@@ -56,12 +56,12 @@ static inline int64_t wk_q8_slab(int64_t cols) {
     const int64_t slab = (512 << 10) / (2 * cols) / 8 * 8;
     return slab < 32 ? 32 : slab > WK_Q8_SLAB_TOKENS ? WK_Q8_SLAB_TOKENS : slab;
 }
-// For a block of a token 11 floats, its values and what belongs to them, for each of the two planes; and some for every
+// For a block of a token 16 floats, its values and what belongs to them, for each of the two planes; and some for every
 // block. Never less than for fewer columns.
 static inline int64_t wk_q8_scratch(int64_t cols) {
     const int64_t blocks = (cols + 31) / 32, most = WK_Q8_SLAB_TOKENS * blocks, cached = (256 << 10) / 32,
                   least = 32 * blocks, values = most < cached ? most : least > cached ? least : cached;
-    return WK_Q8_TILE_FLOATS + 22 * values + 64 * (blocks + WK_Q8_CHUNK_BLOCKS);
+    return WK_Q8_TILE_FLOATS + 32 * values + 64 * (blocks + WK_Q8_CHUNK_BLOCKS);
 }
 // So many tokens, as a batch of decoding sequences has, are few: reading the weights takes longer than multiplying. A set
 // may know better.
@@ -79,6 +79,12 @@ extern _Atomic bool wk_q8_without_dot_products;
 
 static inline const uint8_t *wk_q8_token(const uint8_t *q8, const int32_t *token_rows, int64_t t, int64_t row_bytes) {
     return q8 + (token_rows ? token_rows[t] : t) * row_bytes;
+}
+
+static inline int32_t wk_q8_sum_of_squares(const uint8_t *values) {
+    int32_t sum = 0;
+    for (int i = 0; i < 32; i++) sum += (int32_t)(int8_t)values[i] * (int8_t)values[i];
+    return sum;
 }
 
 // What a block's meta repeats of its values.

@@ -79,11 +79,11 @@ WK_INLINE int vectors_of(const q8_kind kind) {
     return 8 + (kind.form == ONE_SCALE ? 1 : kind.form == WITH_MINIMUM ? 2 : kind.form == HALVES ? 3 : 6);
 }
 
-// acc[i * tokens + t] += block of tile i * block of token t. a[t] is at the block's values, its meta is meta_offset
-// behind.
+// Running sums += block of tile i * block of token t, the sums at sums_at[t] + i * WK_LANES in memory. a[t] is at the
+// block's values, its meta is meta_offset behind.
 WK_INLINE void multiply_block(const int tiles, const int tokens, const q8_kind kind, const wk_words *w,
                               const wk_vec scales[][6], const uint8_t *const *a, const int64_t *offsets,
-                              int64_t meta_offset, wk_vec *acc) {
+                              int64_t meta_offset, float *const *sums_at) {
 #define META(t, field) (a[t] + meta_offset + offsetof(wk_q8_meta, field))
 #define FOR_TOKENS WK_UNROLL for (int t = 0; t < tokens; t++)
 #define FOR_TILES WK_UNROLL for (int i = 0; i < tiles; i++)
@@ -96,10 +96,11 @@ WK_INLINE void multiply_block(const int tiles, const int tokens, const q8_kind k
         }
         q8_dot(tiles, tokens, kind.bits, 0, 8, w, a, offsets, sums);
         FOR_TOKENS FOR_TILES {
-            const int j = i * tokens + t;
+            float *at = sums_at[t] + i * WK_LANES;
             wk_vec scale = f_mul(scales[i][0], f_set1_load(META(t, scale)));
-            acc[j] = f_fma(scale, f_of_words(sums[j]), acc[j]);
-            if (kind.form == WITH_MINIMUM) acc[j] = f_fma(scales[i][1], f_set1_load(META(t, scaled_sum)), acc[j]);
+            wk_vec sum = f_fma(scale, f_of_words(sums[i * tokens + t]), f_load(at));
+            if (kind.form == WITH_MINIMUM) sum = f_fma(scales[i][1], f_set1_load(META(t, scaled_sum)), sum);
+            f_store(at, sum);
         }
         return;
     }
@@ -125,12 +126,13 @@ WK_INLINE void multiply_block(const int tiles, const int tokens, const q8_kind k
         wk_vec low = f_of_words(w_set1_load(META(t, negative_half_sums)));
         wk_vec high = f_of_words(w_set1_load(META(t, negative_half_sums) + 4));
         FOR_TILES {
-            const int j = i * tokens + t;
-            acc[j] = f_fma(f_mul(scales[i][2], scale), halves[j], acc[j]);
+            float *at = sums_at[t] + i * WK_LANES;
+            wk_vec sum = f_fma(f_mul(scales[i][2], scale), halves[i * tokens + t], f_load(at));
             if (kind.form == HALVES_AND_MINIMA) {
                 wk_vec minima = f_fma(scales[i][4], high, f_mul(scales[i][3], low));
-                acc[j] = f_fma(f_mul(scales[i][5], scale), minima, acc[j]); // +dmin, as the sums are negative
+                sum = f_fma(f_mul(scales[i][5], scale), minima, sum); // +dmin, as the sums are negative
             }
+            f_store(at, sum);
         }
     }
 }
@@ -140,84 +142,7 @@ WK_INLINE void multiply_block(const int tiles, const int tokens, const q8_kind k
 #ifdef WK_Q8_TILE
 #include WK_Q8_TILE
 #else
-enum { TILE_STRIDE = WK_Q8_TILE_VECTORS };
-WK_INLINE int vectors_of_tile(const q8_kind kind) { return vectors_of(kind); }
-WK_INLINE int tiles_of(const q8_kind kind) {
-    (void)kind;
-    return WK_Q8_TILES;
-}
-
-WK_INLINE void store_block(const q8_kind kind, wk_words *out, const wk_words *w, const wk_vec *scales) {
-    WK_UNROLL for (int i = 0; i < 8; i++) w_store(out + i, w[i]);
-    WK_UNROLL for (int i = 0; i < vectors_of(kind) - 8; i++) f_store((float *)(out + 8 + i), scales[i]);
-}
-
-// The tokens as they lie. The values that the weights face begin at `values` of a row, their metas are so far behind, the
-// second plane and the bits for it too. Where only some of the tokens have a part there, the others add zeros.
-typedef struct q8_tokens {
-    const uint8_t *rows[WK_Q8_SLAB_TOKENS];
-    int64_t count, values, meta, plane;
-} q8_tokens;
-
-WK_INLINE void prepare_tokens(const q8_kind kind, int64_t cols, const uint8_t *q8, const int32_t *token_rows,
-                              int64_t first, int64_t count, float *scratch, q8_tokens *tokens) {
-    (void)scratch;
-    tokens->count = count;
-    tokens->values = kind.deinterleaved ? wk_q8_deinterleaved(cols) : 0;
-    tokens->meta = wk_q8_metas(cols) - tokens->values;
-    tokens->plane = wk_q8_plane(cols);
-    const int64_t row_bytes = wk_q8_row_bytes(cols);
-    for (int64_t t = 0; t < count; t++) tokens->rows[t] = wk_q8_token(q8, token_rows, first + t, row_bytes);
-}
-
-WK_INLINE void multiply_tiles(const int tiles, const int tokens, const q8_kind kind, const wk_words *w, int64_t blocks,
-                              const uint8_t *const *rows, int64_t offset, int64_t meta, int64_t plane, int64_t masks,
-                              float *acc) {
-    static const int64_t in_order[8] = {0, 4, 8, 12, 16, 20, 24, 28};
-    wk_vec sums[WK_Q8_TILES * WK_Q8_TOKENS];
-    const uint8_t *a[WK_Q8_TOKENS];
-    uint32_t fine = 0;
-    FOR_TOKENS {
-        a[t] = rows[t] + offset;
-        fine |= wk_load_u16(rows[t] + masks);
-        FOR_TILES sums[i * tokens + t] = f_load(acc + (t * WK_Q8_TILES + i) * WK_LANES);
-    }
-    for (int64_t block = 0; block < blocks; block++, w += vectors_of(kind)) {
-        wk_vec scales[WK_Q8_TILES][6];
-        FOR_TILES {
-            WK_UNROLL for (int k = 0; k < vectors_of(kind) - 8; k++) {
-                scales[i][k] = f_load((const float *)(w + i * WK_Q8_TILE_VECTORS + 8 + k));
-            }
-        }
-        const int64_t planes = 1 + (fine >> block & 1);
-        for (int64_t i = 0; i < planes; i++) {
-            multiply_block(tiles, tokens, kind, w, (const wk_vec(*)[6])scales, a, in_order, meta, sums);
-            FOR_TOKENS a[t] += plane;
-        }
-        FOR_TOKENS a[t] += 32 - planes * plane;
-    }
-    FOR_TOKENS FOR_TILES f_store(acc + (t * WK_Q8_TILES + i) * WK_LANES, sums[i * tokens + t]);
-}
-
-// Blocks block..<block + blocks, a chunk, in `tiles` tiles times all tokens.
-WK_INLINE void multiply_tokens(const int tiles, const q8_kind kind, const wk_words *w, const q8_tokens *tokens,
-                               int64_t block, int64_t blocks, float *acc) {
-    int64_t t = 0;
-#define MULTIPLY(n)                                                                                                    \
-    (multiply_tiles(tiles, n, kind, w, blocks, tokens->rows + t, tokens->values + 32 * block, tokens->meta,            \
-                    tokens->plane, 2 * tokens->plane + block / 8, acc + t * WK_Q8_TILES * WK_LANES),                   \
-     t += (n))
-    while (tokens->count - t >= WK_Q8_TOKENS) MULTIPLY(WK_Q8_TOKENS);
-#if WK_Q8_TOKENS > 4
-    if (tokens->count - t >= 4) MULTIPLY(4);
-#endif
-#if WK_Q8_TOKENS == 4
-    if (tokens->count - t == 3) MULTIPLY(3);
-#endif
-    if (tokens->count - t >= 2) MULTIPLY(2);
-    if (tokens->count - t >= 1) MULTIPLY(1);
-#undef MULTIPLY
-}
+#include "q8_tile.h"
 #endif
 
 // Where the blocks of WK_LANES rows go: to the sums of a few tokens at once, or into a tile.
@@ -265,13 +190,17 @@ WK_INLINE void emit(const int tokens, const q8_kind kind, q8_sink *sink, int64_t
                                       {seam0, 2, 6, 10, seam1, 18, 22, 26},
                                       {meta + WK_Q8_SEAM(2), 2, 6, 10, 14, 18, 22, 26}};
         const uint8_t *a[4];
-        FOR_TOKENS a[t] = sink->token[t] + 32 * (block + k);
+        float *sums_at[4];
+        FOR_TOKENS {
+            a[t] = sink->token[t] + 32 * (block + k);
+            sums_at[t] = (float *)&sink->acc[t];
+        }
         fetch_ahead(kind, sink, k);
         wk_vec copy[1][6];
         WK_UNROLL for (int i = 0; i < vectors_of(kind) - 8; i++) copy[0][i] = scales[i];
         const int fine = sink->masks[(block + k) / 8] >> (block + k) % 8 & 1;
         for (int plane = 0; plane <= fine; plane++) {
-            multiply_block(1, tokens, kind, w, (const wk_vec(*)[6])copy, a, orders[order], meta, sink->acc);
+            multiply_block(1, tokens, kind, w, (const wk_vec(*)[6])copy, a, orders[order], meta, sums_at);
             FOR_TOKENS a[t] += sink->plane;
         }
     } else {
@@ -664,6 +593,11 @@ WK_INLINE void unpack_group(const int tokens, const int32_t packing, const wk_ma
     }
 }
 
+WK_INLINE void fetch_scales_ahead(q8_sink *sink, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(sink->scales_ahead + i, 0, 3);
+    sink->scales_ahead += bytes;
+}
+
 // Blocks block..<end of WK_LANES rows from row r on, 8 at a time, and for one token then 4. The rest is copied to where
 // 8 may be read.
 WK_INLINE void unpack_blocks(const int tokens, const int32_t packing, const wk_matrix *m, int64_t r, int64_t block,
@@ -677,15 +611,13 @@ WK_INLINE void unpack_blocks(const int tokens, const int32_t packing, const wk_m
         scale_bytes = WK_LANES * 256 * width / m->group_cols;
     }
     for (; block + 8 <= end; block += 8, p += group_bytes) {
-        if (tokens) {
-            for (int64_t i = 0; i < scale_bytes; i += 64) __builtin_prefetch(sink->scales_ahead + i, 0, 3);
-            sink->scales_ahead += scale_bytes;
-        }
+        if (tokens) fetch_scales_ahead(sink, scale_bytes);
         unpack_group(tokens, packing, m, scales_at, p, m->row_bytes, 8, 8, block, sink);
         sink->ahead += ROWS_OF_STREAM * group_bytes;
     }
     if (is_of_256(packing)) return;
     if (tokens && block + 4 <= end) {
+        fetch_scales_ahead(sink, scale_bytes / 2);
         unpack_group(tokens, packing, m, scales_at, p, m->row_bytes, 4, 4, block, sink);
         sink->ahead += ROWS_OF_STREAM * group_bytes / 2;
         block += 4;

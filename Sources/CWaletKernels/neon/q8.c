@@ -36,7 +36,7 @@ void wk_neon_q8_matmul(const wk_matrix *m, int64_t row_begin, int64_t row_end, c
     }
 }
 
-static inline void quantize_block(const float *x, uint8_t *row, int64_t cols, int64_t block) {
+static inline int32_t quantize_block(const float *x, uint8_t *row, int64_t cols, int64_t block) {
     // Magnitudes as integers, where a NaN is larger than everything.
     float32x4_t v[8];
     uint32x4_t magnitudes = vdupq_n_u32(0);
@@ -71,6 +71,7 @@ static inline void quantize_block(const float *x, uint8_t *row, int64_t cols, in
                        .negative_half_sums = {-first, -second}};
     wk_q8_add_seams(row + 32 * block, &meta);
     memcpy(row + wk_q8_metas(cols) + 32 * block, &meta, sizeof meta);
+    return wk_q8_sum_of_squares(row + 32 * block);
 }
 
 #include "../internal/q8_quantize.h"
