@@ -30,10 +30,10 @@ BLOCKS = ["1048576", "4", "1048576", "8", "4194304", "4"]
 
 # name, model, limit in GiB, decode steps, whether llama.cpp runs too
 ROWS = [
-    ("INT4 safetensors", "moonlight-int4", 3.0, 24, False),
-    ("INT4 safetensors", "moonlight-int4", 2.5, 24, False),
-    ("GGUF Q4_0", "moonlight/model.gguf", 3.0, 24, True),
-    ("GGUF Q4_0", "moonlight/model.gguf", 1.5, 24, True),
+    ("INT4 safetensors", "moonlight-int4", 3.0, 16, False),
+    ("INT4 safetensors", "moonlight-int4", 2.5, 16, False),
+    ("GGUF Q4_0", "moonlight/model.gguf", 3.0, 16, True),
+    ("GGUF Q4_0", "moonlight/model.gguf", 1.5, 16, True),
 ]
 
 
@@ -95,7 +95,7 @@ def in_cgroup(limit, command, timeout=240):
 
 
 def measure_walet(arguments, model, limit, steps):
-    command = [arguments.walet, "bench", BENCH / "models" / model, "--memory", str(limit), "--prompt", "16",
+    command = [arguments.walet, "bench", BENCH / "models" / model, "--memory", str(limit), "--prompt", "1",
                "--generate", str(steps), "--json"]
     done, peak = in_cgroup(limit + OVERHEAD, command)
     if done.returncode != 0:
@@ -222,7 +222,7 @@ def main():
     parser.add_argument("--rows", help="a regular expression that chooses rows, as in 'gguf 1.5'")
     parser.add_argument("--equal", action="store_true", help="compare log probabilities too: reads whole models")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--peer-steps", type=int, default=8)
+    parser.add_argument("--peer-steps", type=int, default=4)
     parser.add_argument("--walet", default=str(ROOT / ".build" / "release" / "walet"))
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if (arguments.append or arguments.report) and RESULTS.exists() else {}
