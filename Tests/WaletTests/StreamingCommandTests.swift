@@ -59,7 +59,7 @@ import Walet
 
     @Test func benchmarksTellWhatWasReadAndPlanned() async throws {
         let outcome = try await walet([
-            "bench", fixture("kimi-k2-thinking"), "--prompt", "8", "--generate", "8", "--memory", "400K", "--json",
+            "bench", fixture("kimi-k2-thinking"), "--prompt", "8", "--generate", "8", "--memory", "1M", "--json",
         ])
         #expect(outcome.code == 0, "\(outcome.errors)")
         let json = try JSONValue(parsing: outcome.output)
