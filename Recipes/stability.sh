@@ -1,5 +1,5 @@
 #!/bin/bash
-# The stability experiment: the same run with Muon and with MuonClip, a table, a page and a picture. About ten minutes on two
+# The stability experiment: the same run with Muon and with MuonClip, a table, a page and a picture. A few minutes on two
 # cores; Recipes/prepare.sh comes first.
 #
 #     Recipes/stability.sh [FOLDER]              # runs/stability

@@ -145,6 +145,9 @@ final class RunFolder {
     func abandon(_ error: TrainingError) {
         do throws(CheckpointError) { try store.finish() } catch { sayFailure(error) }
         collect()
+        say(
+            lastSaved.map { "the last good checkpoint is of step \($0), in \(path); --resume goes on from it" }
+                ?? "there is no checkpoint yet")
         do throws(MetricsError) {
             try log.append(.event(step: step, seconds: Date().timeIntervalSince1970, text: "ended: \(error)"))
             try log.synchronize()

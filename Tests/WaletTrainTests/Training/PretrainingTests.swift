@@ -160,7 +160,7 @@ import WaletJSON
                 == .data(.shardMissing(path: folder.file("data/" + shard))))
         // One that was changed.
         var changed = bytes
-        changed[200] ^= 1
+        changed[146] ^= 1
         try folder.write("data/" + shard, changed)
         guard case .data(.shardDamaged) = TestRun.error({ try TestRun.run(recipe, path, resuming: true) }) else {
             Issue.record("no error")

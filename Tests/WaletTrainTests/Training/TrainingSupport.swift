@@ -17,14 +17,14 @@ enum TestRun {
 
     /// A recipe of some steps on the data set in a folder.
     static func recipe(_ folder: TemporaryFolder, steps: Int = 12, _ more: String...) throws -> Recipe {
-        try Recipe(
-            depth: 2,
-            settings: settings + [
+        let usual =
+            settings + [
                 "training.tokens=\(steps * 64)", "data.folder=\(folder.file("data"))", "schedule.warmup_steps=2",
+                "validation.every=3", "checkpoint.every=3", "samples.every=6",
             ]
-                + ["validation.every=3", "checkpoint.every=3", "samples.every=6"].filter { setting in
-                    !more.contains { $0.hasPrefix(setting.prefix { $0 != "=" }) }
-                } + more)
+        func key(_ setting: String) -> Substring { setting.prefix { $0 != "=" } }
+        let given = Set(more.map(key))
+        return try Recipe(depth: 2, settings: usual.filter { !given.contains(key($0)) } + more)
     }
 
     /// Runs to its end.
