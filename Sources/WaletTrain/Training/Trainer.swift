@@ -74,13 +74,14 @@ public final class Trainer {
 
     /// One step with a forward pass of one's own.
     /// - Parameters:
-    ///   - parts: this process's passes.
+    ///   - parts: this process's passes, at least one.
     ///   - forward: runs one of them on a tape; gives what it found, its batch, and the part that it has of the whole, by
     ///     which its gradients are multiplied already.
     public func step(
         rate: Double, parts: Int, step: Int = 0,
         _ forward: (_ part: Int, _ tape: Tape) -> (pass: TrainingPass, batch: TrainingBatch, share: Double)
     ) throws(TrainingError) -> StepOutcome {
+        precondition(parts > 0)
         model.forgetGradients()
         var observed = StepObservation()
         var sums = Sums()
