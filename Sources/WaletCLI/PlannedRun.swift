@@ -35,7 +35,8 @@ struct PlannedRun: Sendable {
         guard let largest = try folder.files().max(by: { $0.bytes < $1.bytes }), largest.bytes >= 64 << 12 else {
             return nil
         }
-        return try DiskProbe.readSpeed(file: try folder.location(of: largest), block: min(1 << 20, largest.bytes / 64)).speed
+        return try DiskProbe.readSpeed(file: try folder.location(of: largest), block: min(1 << 20, largest.bytes / 64))
+            .speed
     }
 
     /// A decode step where the share of chosen experts that memory holds has been measured.

@@ -35,6 +35,14 @@ public struct MemoryLimitError: Error, Sendable, Equatable, CustomStringConverti
     public var experts: Int
     public var expertCount: Int
 
+    public init(file: String, limit: Int, dense: Int, experts: Int, expertCount: Int) {
+        self.file = file
+        self.limit = limit
+        self.dense = dense
+        self.experts = experts
+        self.expertCount = expertCount
+    }
+
     /// The smallest limit that works.
     public var least: Int { dense + experts }
 
