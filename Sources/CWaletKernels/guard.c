@@ -31,7 +31,7 @@ static guarded_range ranges[MAX_RANGES];
 static _Atomic int32_t ranges_used; // slots at and above this were never taken
 static uintptr_t page_size;
 static struct sigaction previous;
-static pthread_once_t install_once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
 
 _Static_assert(ATOMIC_POINTER_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_BOOL_LOCK_FREE == 2,
                "a signal handler may use lock-free atomics only");
@@ -77,19 +77,22 @@ static void handle_bus_error(int signal_number, siginfo_t *info, void *context) 
     errno = saved_errno;
 }
 
-static void install(void) {
-    page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
-    // Read before the handler can run, as the handler uses it.
-    sigaction(SIGBUS, NULL, &previous);
-    struct sigaction action = {0};
-    action.sa_sigaction = handle_bus_error;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGBUS, &action, NULL);
-}
-
 void wk_guard_install(void) {
-    pthread_once(&install_once, install);
+    pthread_mutex_lock(&install_lock);
+    struct sigaction current;
+    sigaction(SIGBUS, NULL, &current);
+    // Somebody may have put a handler of their own in its place since: that one is passed on to then.
+    if (!(current.sa_flags & SA_SIGINFO) || current.sa_sigaction != handle_bus_error) {
+        page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
+        // Kept before the handler can run, as the handler uses it.
+        previous = current;
+        struct sigaction action = {0};
+        action.sa_sigaction = handle_bus_error;
+        action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+        sigemptyset(&action.sa_mask);
+        sigaction(SIGBUS, &action, NULL);
+    }
+    pthread_mutex_unlock(&install_lock);
 }
 
 int32_t wk_guard_register(const void *base, size_t length) {

@@ -8,7 +8,7 @@ private let earlierHandlerCalls = Atomic<Int>(0)
 extension KernelTests {
     @Suite struct Guard {
         init() {
-            // The handler that is there before the guard; the guard is installed once in the life of a process.
+            // The handler that is there before the guard, which other tests may have installed before.
             struct Once {
                 static let installed: Bool = {
                     signal(SIGBUS) { _ in earlierHandlerCalls.add(1, ordering: .relaxed) }

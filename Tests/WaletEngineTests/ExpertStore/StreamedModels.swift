@@ -7,9 +7,7 @@ import WaletModels
 /// Fixtures with experts, opened with a store.
 enum StreamedModels {
     /// Every checkpoint with experts that there is, of all packings and formats.
-    /// GGUF files are told by their names: to open one maps it, which the tests of the guard of mapped files must come before.
     static let names = GoldenTests.names.filter { name in
-        if name.hasPrefix("gguf-") { return name.contains("deepseek") || name.contains("moe") }
         let files = try? ModelFolder(GoldenTests.folder.appending(path: name).path)
         return files?.configuration.experts != nil
     }
