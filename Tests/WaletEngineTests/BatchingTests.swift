@@ -541,6 +541,8 @@ import WaletModels
             let answer = try await Answer(engine.generate(request(prompt(20, UInt64(seed)), seed: 1, tokens: 9)))
             #expect(answer.tokens.count == 9)
         }
+        // Comes after the last answer's pass, whose end is told of before its time is known.
+        _ = try await engine.score([5, 6])
         let statistics = engine.statistics
         // The first token of an answer is drawn from the pass over the prompt.
         #expect(statistics.prompts.tokens == 60)
@@ -554,6 +556,7 @@ import WaletModels
     @Test func withoutAForecastNothingIsPlanned() async throws {
         let engine = try engine("llama")
         _ = try await Answer(engine.generate(request(prompt(20, 1), seed: 1, tokens: 4)))
+        _ = try await engine.score([5, 6])
         #expect(engine.statistics.decoding.tokens == 3)
         #expect(engine.statistics.decoding.plannedSeconds == 0)
         #expect(engine.statistics.decoding.error == nil)
