@@ -84,7 +84,7 @@ public struct Plan: Sendable, Equatable {
     static let promptLayerSeconds = 8e-6
     /// Of the operations that the kernels make on matrices alone, what a prompt or a batch reaches, with norms, routing and
     /// quantizing between them (docs/lab-notes.md has the measurements of these three).
-    static let promptShare = 0.65
+    static let promptShare = 0.8
     /// The kernels' attention makes this share of the operations that their products of weights make.
     static let attentionShare = 0.25
 
