@@ -30,7 +30,7 @@ let package = Package(
             name: "WaletCLI",
             dependencies: [
                 "Walet", "WaletAccounts", "WaletAudit", "WaletPlan", "WaletProvenance", "WaletServer",
-                "WaletSystem", "WaletTrain",
+                "WaletSystem", "WaletTrain", "WaletJSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),

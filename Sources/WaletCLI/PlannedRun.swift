@@ -52,11 +52,19 @@ extension PlannedRun {
     /// What a server shows of a model's plan, and what tells how long its passes should take.
     static func forServing(
         _ model: String, _ configuration: ServerConfiguration
-    ) throws -> (figures: PlannedFigures, forecast: @Sendable (PassShape) -> Double) {
-        let run = try PlannedRun(
-            model, weightLimit: configuration.engine.memoryLimit,
-            context: min(configuration.contextLength ?? .max, 4096), concurrency: 1)
-        let plan = run.plan
+    ) async throws -> (figures: PlannedFigures, forecast: @Sendable (PassShape) -> Double) {
+        // Seconds of work, which the threads that serve connections must not be held for.
+        let plan = try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue.global().async {
+                continuation.resume(
+                    with: Result {
+                        try PlannedRun(
+                            model, weightLimit: configuration.engine.memoryLimit,
+                            context: min(configuration.contextLength ?? .max, 4096), concurrency: 1
+                        ).plan
+                    })
+            }
+        }
         guard let decode = plan.decodeRate, let prefill = plan.prefillSeconds else {
             throw PlanError.invalid(
                 field: "memory", expected: "at least \(Terminal.bytes(plan.memory.least)) for \(plan.shape.name)",

@@ -314,7 +314,13 @@ private struct ServeRun {
             }
             var figures: PlannedFigures?
             if configuration.isPlanned {
-                (figures, engine.forecast) = try PlannedRun.forServing(specification.source, configuration)
+                do {
+                    (figures, engine.forecast) = try await PlannedRun.forServing(specification.source, configuration)
+                } catch {
+                    // A model that cannot be planned can be served.
+                    logger.warning(
+                        "no plan", metadata: ["model": "\(specification.name)", "error": "\(error)"])
+                }
             }
             let model = try await LanguageModel.load(
                 specification.source, name: specification.name, threads: configuration.threads,

@@ -17,6 +17,20 @@ import WaletPlan
         #expect((1e7...1e15).contains(result.operations))
     }
 
+    @Test(arguments: ["moonlight", "kimi-k2-thinking", "llama-3.1-8b"])
+    func attentionIsTimedOnEachForm(_ name: String) throws {
+        let shape = try Fixtures.shape(name)
+        let seconds = try #require(try AttentionProbe.secondsPerPosition(shape, budget: 8 << 20))
+        #expect((1e-12...1e-3).contains(seconds))
+        #expect(try #require(try AttentionProbe.secondsPerPosition(shape, threads: 1, budget: 8 << 20)) > 0)
+    }
+
+    @Test func attentionOverOtherCachesIsNotTimed() throws {
+        var shape = try Fixtures.shape("moonlight")
+        shape.attention = nil
+        #expect(try AttentionProbe.secondsPerPosition(shape) == nil)
+    }
+
     @Test(arguments: Fixtures.models)
     func kernelsAreTimedOnFilesOrSaidToBeUnknown(_ path: String) throws {
         let shape = try ModelShape(ModelFolder(path))

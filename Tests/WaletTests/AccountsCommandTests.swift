@@ -24,7 +24,7 @@ import Walet
 
         func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Outcome {
             let process = Process()
-            process.executableURL = CommandLineTests.tool
+            process.executableURL = ToolRun.tool
             process.arguments = arguments
             process.environment = ProcessInfo.processInfo.environment
                 .merging(["XDG_DATA_HOME": folder.appending(path: "data").path, "WALET_DATABASE": ""]) { $1 }

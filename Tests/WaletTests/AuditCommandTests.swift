@@ -5,13 +5,6 @@ import WaletAudit
 
 /// `walet audit`: what goes where, with which exit code, and that an auditor needs no more than the key and a file.
 @Suite struct AuditCommandTests {
-    private struct Outcome {
-        let code: Int32
-        let output: String
-        let errors: String
-        var json: JSONValue? { try? JSONValue(parsing: output) }
-    }
-
     private let folder: String
     private let elsewhere: String
 
@@ -41,22 +34,8 @@ import WaletAudit
         try await log.close()
     }
 
-    private func walet(_ arguments: String...) async throws -> Outcome {
-        let process = Process()
-        process.executableURL = CommandLineTests.tool
-        process.arguments = ["audit"] + arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(["WALET_AUDIT": folder]) { $1 }
-        let (output, errors) = (Pipe(), Pipe())
-        process.standardOutput = output
-        process.standardError = errors
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        async let errorBytes = Task.detached { errors.fileHandleForReading.readDataToEndOfFile() }.value
-        let outputBytes = await Task.detached { output.fileHandleForReading.readDataToEndOfFile() }.value
-        let errorText = String(decoding: await errorBytes, as: UTF8.self)
-        process.waitUntilExit()
-        return Outcome(
-            code: process.terminationStatus, output: String(decoding: outputBytes, as: UTF8.self), errors: errorText)
+    private func walet(_ arguments: String...) async throws -> ToolRun {
+        try await ToolRun(["audit"] + arguments, environment: ["WALET_AUDIT": folder])
     }
 
     /// Puts text into a file that is not the log's.

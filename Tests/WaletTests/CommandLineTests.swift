@@ -4,42 +4,11 @@ import Walet
 
 /// The command line's contract: what goes where, in which form, with which exit code.
 @Suite struct CommandLineTests {
-    struct Outcome {
-        let code: Int32
-        let output: String
-        let errors: String
-        var json: JSONValue? { try? JSONValue(parsing: output) }
-    }
-
-    /// The tool that was built beside these tests.
-    static let tool: URL = {
-        let bundle = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
-        let beside = bundle.appending(path: "walet")
-        return FileManager.default.isExecutableFile(atPath: beside.path)
-            ? beside : TestFiles.root.appending(path: ".build/release/walet")
-    }()
-
     @discardableResult
     private func walet(_ arguments: String..., environment: [String: String] = [:], input: String = "") async throws
-        -> Outcome
+        -> ToolRun
     {
-        let process = Process()
-        process.executableURL = Self.tool
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        let (output, errors, standardInput) = (Pipe(), Pipe(), Pipe())
-        process.standardOutput = output
-        process.standardError = errors
-        process.standardInput = standardInput
-        try process.run()
-        try standardInput.fileHandleForWriting.write(contentsOf: Data(input.utf8))
-        try standardInput.fileHandleForWriting.close()
-        async let errorBytes = Task.detached { errors.fileHandleForReading.readDataToEndOfFile() }.value
-        let outputBytes = await Task.detached { output.fileHandleForReading.readDataToEndOfFile() }.value
-        let errorText = String(decoding: await errorBytes, as: UTF8.self)
-        process.waitUntilExit()
-        return Outcome(
-            code: process.terminationStatus, output: String(decoding: outputBytes, as: UTF8.self), errors: errorText)
+        try await ToolRun(arguments, environment: environment, input: input)
     }
 
     private func fixture(_ name: String) -> String { TestFiles.fixtures.appending(path: "models/\(name)").path }
@@ -64,7 +33,7 @@ import Walet
     @Test func speculationChangesTheFiguresAndNotTheText() async throws {
         let question = "Repeat this word for word: one two three four five six, one two three four five six, one two"
         func run(_ arguments: String...) async throws -> (text: String, usage: JSONValue) {
-            let outcome: Outcome
+            let outcome: ToolRun
             switch arguments.count {
             case 0: outcome = try await walet("run", TestFiles.smollm2, question, "--max-tokens", "60", "--json")
             case 2:
@@ -105,7 +74,7 @@ import Walet
 
     @Test func interruptStopsTheAnswerAndNotTheChat() async throws {
         let process = Process()
-        process.executableURL = Self.tool
+        process.executableURL = ToolRun.tool
         process.arguments = ["run", TestFiles.smollm2]
         let (output, errors, input) = (Pipe(), Pipe(), Pipe())
         process.standardOutput = output
@@ -266,7 +235,7 @@ import Walet
     ])
     func wrongUsageIsTwo(_ arguments: [String]) async throws {
         let process = Process()
-        process.executableURL = Self.tool
+        process.executableURL = ToolRun.tool
         process.arguments = arguments
         let errors = Pipe()
         process.standardError = errors

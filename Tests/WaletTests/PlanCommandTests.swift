@@ -4,13 +4,6 @@ import Walet
 
 /// `walet plan`, `walet cost`, `walet show --bom` and `walet verify` with a signature: what they print, with which exit code.
 @Suite struct PlanCommandTests {
-    private struct Outcome {
-        let code: Int32
-        let output: String
-        let errors: String
-        var json: JSONValue? { try? JSONValue(parsing: output) }
-    }
-
     private let folder: URL
 
     init() throws {
@@ -18,22 +11,8 @@ import Walet
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     }
 
-    private func walet(_ arguments: [String]) async throws -> Outcome {
-        let process = Process()
-        process.executableURL = CommandLineTests.tool
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(["WALET_MODELS": folder.path]) { $1 }
-        let (output, errors) = (Pipe(), Pipe())
-        process.standardOutput = output
-        process.standardError = errors
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        async let errorBytes = Task.detached { errors.fileHandleForReading.readDataToEndOfFile() }.value
-        let outputBytes = await Task.detached { output.fileHandleForReading.readDataToEndOfFile() }.value
-        let errorText = String(decoding: await errorBytes, as: UTF8.self)
-        process.waitUntilExit()
-        return Outcome(
-            code: process.terminationStatus, output: String(decoding: outputBytes, as: UTF8.self), errors: errorText)
+    private func walet(_ arguments: [String]) async throws -> ToolRun {
+        try await ToolRun(arguments, environment: ["WALET_MODELS": folder.path])
     }
 
     private func config(_ name: String) -> String {

@@ -37,7 +37,7 @@ import Walet
                 process.arguments = [
                     "-f", "-qq", "-e", "trace=network,io_uring_setup", "-e", "signal=none", "-o",
                     folder.appending(path: "trace").path, "/bin/sh", "-c", "echo $$ > \"$0\"; exec \"$@\"",
-                    folder.appending(path: "pid").path, CommandLineTests.tool.path, "serve", "--port", "0",
+                    folder.appending(path: "pid").path, ToolRun.tool.path, "serve", "--port", "0",
                     "--database", folder.appending(path: "accounts.sqlite").path,
                 ]
                 process.arguments? += options

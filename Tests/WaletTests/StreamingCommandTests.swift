@@ -8,28 +8,7 @@ import Walet
 
 /// `--memory` as an operator meets it.
 @Suite struct StreamingCommandTests {
-    private struct Outcome {
-        let code: Int32
-        let output: String
-        let errors: String
-    }
-
-    private func walet(_ arguments: [String]) async throws -> Outcome {
-        let process = Process()
-        process.executableURL = CommandLineTests.tool
-        process.arguments = arguments
-        let (output, errors) = (Pipe(), Pipe())
-        process.standardOutput = output
-        process.standardError = errors
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        async let errorBytes = Task.detached { errors.fileHandleForReading.readDataToEndOfFile() }.value
-        let outputBytes = await Task.detached { output.fileHandleForReading.readDataToEndOfFile() }.value
-        let errorText = String(decoding: await errorBytes, as: UTF8.self)
-        process.waitUntilExit()
-        return Outcome(
-            code: process.terminationStatus, output: String(decoding: outputBytes, as: UTF8.self), errors: errorText)
-    }
+    private func walet(_ arguments: [String]) async throws -> ToolRun { try await ToolRun(arguments) }
 
     private func fixture(_ name: String) -> String { TestFiles.fixtures.appending(path: "models/\(name)").path }
 
@@ -112,7 +91,7 @@ import Walet
                 let log = folder.appending(path: "log")
                 try Data().write(to: log)
                 let errors = try FileHandle(forWritingTo: log)
-                process.executableURL = CommandLineTests.tool
+                process.executableURL = ToolRun.tool
                 process.arguments =
                     ["serve", "--port", "0", "--open-metrics", "--database", folder.appending(path: "a.sqlite").path]
                     + arguments

@@ -4,13 +4,6 @@ import Walet
 
 /// `walet train`: from text to a model that `walet run` runs, what it prints, with which exit code.
 @Suite(.timeLimit(.minutes(10))) struct TrainCommandTests {
-    private struct Outcome {
-        let code: Int32
-        let output: String
-        let errors: String
-        var json: JSONValue? { try? JSONValue(parsing: output) }
-    }
-
     /// Gone with the last test of this value.
     private final class Folder: Sendable {
         let path: String
@@ -31,7 +24,7 @@ import Walet
 
     private func start(_ arguments: [String]) throws -> (process: Process, output: Pipe, errors: Pipe) {
         let process = Process()
-        process.executableURL = CommandLineTests.tool
+        process.executableURL = ToolRun.tool
         process.arguments = arguments
         let (output, errors) = (Pipe(), Pipe())
         process.standardOutput = output
@@ -41,15 +34,7 @@ import Walet
         return (process, output, errors)
     }
 
-    private func walet(_ arguments: [String]) async throws -> Outcome {
-        let (process, output, errors) = try start(arguments)
-        async let errorBytes = Task.detached { errors.fileHandleForReading.readDataToEndOfFile() }.value
-        let outputBytes = await Task.detached { output.fileHandleForReading.readDataToEndOfFile() }.value
-        let errorText = String(decoding: await errorBytes, as: UTF8.self)
-        process.waitUntilExit()
-        return Outcome(
-            code: process.terminationStatus, output: String(decoding: outputBytes, as: UTF8.self), errors: errorText)
-    }
+    private func walet(_ arguments: [String]) async throws -> ToolRun { try await ToolRun(arguments) }
 
     /// A vocabulary and a data set of made-up text.
     private func prepare(_ folder: Folder) async throws {

@@ -47,6 +47,9 @@ int walet_ring_submit(walet_ring *ring, int waits);
 /// Takes a read that has ended: the bytes, or the negated errno. Returns 0 where none has.
 int walet_ring_take(walet_ring *ring, uint64_t *tag, int32_t *result);
 
+/// Takes back the reads that were noted down last and not handed over. Returns how many.
+uint32_t walet_ring_drop(walet_ring *ring);
+
 #ifdef __cplusplus
 }
 #endif

@@ -132,4 +132,31 @@ import WaletModels
             #expect(statistics.slabs <= statistics.experts)
         }
     }
+
+    #if os(Linux)
+        private static func rings() -> Set<Int32> {
+            let numbers = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+            return Set(
+                numbers.filter {
+                    (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)"))?
+                        .contains("io_uring") == true
+                }.compactMap { Int32($0) })
+        }
+
+        @Test func readsEndWhereTheKernelRefusesTheRing() throws {
+            let before = Self.rings()
+            // Where the system forbids io_uring there is nothing to refuse.
+            guard let reader = RingReader(depth: 4) else { return }
+            let ring = try #require(Self.rings().subtracting(before).first)
+            let other = try #require(FileHandle(forReadingAtPath: "/dev/null"))
+            try #require(dup2(other.fileDescriptor, ring) == ring)
+            let memory = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
+            defer { memory.deallocate() }
+            reader.start((0..<9).map { BlockRead(descriptor: 0, offset: 0, count: 4096, target: memory, tag: $0) })
+            var results: [BlockResult] = []
+            while results.count < 9 { results += reader.ended(waits: true) }
+            #expect(Set(results.map(\.tag)) == Set(0..<9))
+            #expect(results.allSatisfy { $0.result < 0 })
+        }
+    #endif
 }
