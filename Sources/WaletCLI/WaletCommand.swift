@@ -19,6 +19,7 @@ struct WaletCommand: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, ScoreCommand.self, TokenizeCommand.self, TemplateCommand.self, ShowCommand.self,
             ListCommand.self, PullCommand.self, RemoveCommand.self, VerifyCommand.self, BenchCommand.self,
+            EvalCommand.self,
             ServeCommand.self, AuditCommand.self, KeysCommand.self, UsageCommand.self, PlanCommand.self,
             CostCommand.self, TrainCommand.self,
         ])
