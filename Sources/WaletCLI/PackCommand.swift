@@ -70,7 +70,8 @@ struct PackCommand: AsyncParsableCommand {
         if json {
             Terminal.output(report.json(outcome).text() + "\n")
         } else {
-            var words = "\(Terminal.bytes(outcome.bytes)) in \(outcome.files.count) files in \(packer.target)"
+            var words =
+                "\(Terminal.bytes(outcome.bytes)) in \(PackReport.files(outcome.files.count)) in \(packer.target)"
             if outcome.found > 0 { words += ", \(outcome.found) of them from an earlier run" }
             words += "; \(outcome.tensors) tensors, each read again and equal to the source's, byte for byte\n"
             Terminal.output(words)
@@ -185,14 +186,16 @@ struct PackReport {
             rows.append([
                 "a token",
                 String(
-                    format: "%.3g s now, %.3g s packed: %+.1f%% tokens/s at %.0f%% hits, by the plan", token.now,
-                    token.packed, 100 * (token.now / token.packed - 1), 100 * token.hitRate),
+                    format: "%.1f ms now, %.1f ms packed: %+.1f%% tokens/s at %.0f%% hits, by the plan",
+                    1000 * token.now, 1000 * token.packed, 100 * (token.now / token.packed - 1), 100 * token.hitRate),
             ])
         }
         let free = free.map { ", \(Terminal.bytes($0)) free" } ?? ""
-        rows.append(["to write", "\(Terminal.bytes(bytes)) in \(files) files\(free)"])
+        rows.append(["to write", "\(Terminal.bytes(bytes)) in \(Self.files(files))\(free)"])
         return rows
     }
+
+    static func files(_ count: Int) -> String { count == 1 ? "1 file" : "\(count) files" }
 
     /// Why nothing is written.
     func words(force: Bool, dryRun: Bool) -> String {

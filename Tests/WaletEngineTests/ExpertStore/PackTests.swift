@@ -278,16 +278,15 @@ import WaletModels
         #expect(!FileManager.default.fileExists(atPath: other.appending(path: "x").path))
     }
 
-    @Test func aLinkAtATemporaryNameIsNotFollowed() throws {
+    @Test(arguments: ["pack.json.partial", "model.safetensors.partial"])
+    func aLinkAtATemporaryNameIsNotFollowed(_ name: String) throws {
         let (target, victim) = (Target(), Target())
-        try FileManager.default.createDirectory(atPath: target.path, withIntermediateDirectories: false)
-        try Data("keep".utf8).write(to: URL(filePath: victim.path))
         let model = try source("moonlight")
-        try FileManager.default.createSymbolicLink(
-            atPath: target.file("pack.json.partial"), withDestinationPath: victim.path)
-        _ = failure { try pack(model, target) }
-        try? FileManager.default.removeItem(atPath: target.path)
-        try FileManager.default.createDirectory(atPath: target.path, withIntermediateDirectories: false)
+        try pack(model, target)
+        try FileManager.default.removeItem(atPath: target.file("model.safetensors"))
+        try Data("keep".utf8).write(to: URL(filePath: victim.path))
+        try FileManager.default.createSymbolicLink(atPath: target.file(name), withDestinationPath: victim.path)
+        #expect(failure { try pack(model, target) }.contains("symbolic links"))
         #expect(try Data(contentsOf: URL(filePath: victim.path)) == Data("keep".utf8))
     }
 
