@@ -157,7 +157,7 @@ public final class StreamedWeights: WeightSource {
         try checkIntact()
     }
 
-    private static func makeReader() -> any BlockReader {
+    static func makeReader() -> any BlockReader {
         RingReader(depth: readsUnderWay) ?? ThreadReader(threads: readsUnderWay)
     }
 
