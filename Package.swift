@@ -8,6 +8,9 @@ let package = Package(
         .library(name: "Walet", targets: ["Walet"]),
         .executable(name: "walet", targets: ["WaletCLI"]),
     ],
+    traits: [
+        .trait(name: "MPI", description: "Training on several processes and machines, by OpenMPI (libopenmpi-dev).")
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
@@ -73,7 +76,7 @@ let package = Package(
             name: "WaletTrain",
             dependencies: [
                 "WaletAutodiff", "WaletModels", "WaletText", "WaletFormats", "WaletJSON", "WaletTensor",
-                "CWaletAutodiff",
+                "CWaletAutodiff", "CWaletMPI",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Yams", package: "Yams"),
             ],
@@ -122,6 +125,10 @@ let package = Package(
         .target(name: "WaletTasks"),
         .target(name: "CWaletAutodiff", dependencies: ["CWaletKernels"]),
         .target(name: "CWaletKernels"),
+        // Empty without the trait.
+        .target(
+            name: "CWaletMPI", cSettings: [.define("WALET_MPI", .when(traits: ["MPI"]))],
+            linkerSettings: [.linkedLibrary("mpi", .when(traits: ["MPI"]))]),
         .target(name: "CWaletSystem"),
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas",

@@ -1,5 +1,4 @@
 import CWaletAutodiff
-import CWaletKernels
 import WaletTensor
 
 /// The matrices of a gated feed-forward: down(silu(gate x) * up x).
@@ -41,49 +40,19 @@ extension Tape {
     /// - Returns: `[rows, hidden]`
     public func experts(_ x: Tensor, _ experts: [GatedWeights], _ routing: Routing) -> Tensor {
         precondition(experts.count == routing.experts && routing.ids.count == x.rows * routing.perToken)
-        let (rows, hidden, perToken) = (x.rows, x.columns, routing.perToken)
-        let (slots, arena) = (rows * perToken, arena)
+        let (slots, hidden, arena) = (routing.ids.count, x.columns, arena)
         let block = ExpertBlock(experts: experts, firstSlot: routing.firstSlot, arena)
-        /// The rows of `source` in the order of experts, `[slots, hidden]`
-        func gather(_ source: UnsafePointer<Float>) -> Tensor {
-            let target = arena.scratch(slots * hidden)
-            arena.forRows(slots, size: 64) { part in
-                for slot in part {
-                    let row = Int(routing.choiceOfSlot[slot]) / perToken
-                    (target.pointer + slot * hidden).update(from: source + row * hidden, count: hidden)
-                }
-            }
-            return target
-        }
-        /// target += each row's copies, in the order of its choices.
-        func combine(_ source: UnsafePointer<Float>, into target: UnsafeMutablePointer<Float>, adding: Bool) {
-            arena.forRows(rows, size: 64) { part in
-                for row in part {
-                    for k in 0..<perToken {
-                        let copy = source + Int(routing.slotOfChoice[row * perToken + k]) * hidden
-                        if k == 0, !adding {
-                            (target + row * hidden).update(from: copy, count: hidden)
-                        } else {
-                            wk_add(copy, target + row * hidden, Int64(hidden))
-                        }
-                    }
-                }
-            }
-        }
-        let gathered = gather(x.pointer)
-        let scale = arena.scratch(slots)
-        for (slot, choice) in routing.choiceOfSlot.enumerated() {
-            scale.pointer[slot] = routing.weights.pointer[Int(choice)]
-        }
+        let gathered = routing.gathered(x.pointer, columns: hidden, arena)
+        let scale = routing.scales(arena)
         let y = arena.tensor(x.shape)
         do {
             let outputs = arena.scratch(slots * hidden)
             block.forward(gathered.pointer, scale: scale.pointer, into: outputs.pointer)
-            combine(outputs.pointer, into: y.pointer, adding: false)
+            routing.combine(outputs, into: y.pointer, columns: hidden, adding: false, arena)
         }
         record {
             guard let dy = y.gradient else { return }
-            let dGathered = gather(dy)
+            let dGathered = routing.gathered(dy, columns: hidden, arena)
             let (dScale, dInputs) = (arena.scratch(slots), arena.scratch(slots * hidden))
             // Nothing uses it later, and its memory must not go to what the block takes meanwhile.
             withExtendedLifetime(dGathered) {
@@ -91,10 +60,9 @@ extension Tape {
                     gathered.pointer, dy: dGathered.pointer, scale: scale.pointer, dScale: dScale.pointer,
                     dx: dInputs.pointer, adding: false)
             }
-            let dWeights = routing.weights.zeroedGradient()
-            for (slot, choice) in routing.choiceOfSlot.enumerated() { dWeights[Int(choice)] += dScale.pointer[slot] }
+            routing.addToWeightGradients(dScale)
             let (dx, isSet) = x.gradientTarget()
-            combine(dInputs.pointer, into: dx, adding: isSet)
+            routing.combine(dInputs, into: dx, columns: hidden, adding: isSet, arena)
         }
         return y
     }
@@ -102,7 +70,7 @@ extension Tape {
 
 /// Gated feed-forwards over rows in the order of experts, tile by tile: what a tile makes is still in the cache when the
 /// next product reads it.
-private final class ExpertBlock {
+final class ExpertBlock {
     static let tileRows = 256
 
     let experts: [GatedWeights]

@@ -77,10 +77,16 @@ public final class Tensor {
     }
 
     /// Gives the memory of the values back. They may not be read any more; the gradient goes on as before.
-    func releaseValues() {
+    public func releaseValues() {
         if let storage { recycler?.give(storage) }
         storage = nil
     }
+
+    /// Takes memory for the values, undefined at first, where they have none.
+    public func holdValues() { if storage == nil { storage = recycler?.take(count) ?? FloatBuffer(count: count) } }
+
+    /// Whether the values are in memory.
+    public var hasValues: Bool { storage != nil }
 
     /// Takes another's gradient, which that one needs no more, as the first to reach this.
     func adoptGradient(of other: Tensor) {

@@ -10,9 +10,11 @@ struct TrainRunCommand: AsyncParsableCommand {
         commandName: "run",
         abstract: "Trains by a recipe, or by a depth from which all else follows.",
         discussion: """
-            Prints the recipe in full, then a line a step on standard error. Ctrl-C or SIGTERM ends the run after the step
+            Prints the recipe in full, then a line a step on standard error. Ctrl-C, SIGTERM or SIGUSR1 ends the run after the step
             with a checkpoint; --resume goes on, bit for bit as if nothing had been. At the end the model is in FOLDER/model,
             for `walet run` and for transformers.
+
+            Built with the trait MPI, `mpirun -n N walet train …` trains on N processes: the first one prints and writes.
             """)
 
     @Argument(help: "A recipe; `walet train keys` lists what may stand there.") var recipe: String?
@@ -28,6 +30,15 @@ struct TrainRunCommand: AsyncParsableCommand {
     @Flag(help: "Print the recipe and what it comes to, and train nothing.") var dryRun = false
     @Option(help: "Worker threads; by default the physical cores. They do not change the result.") var threads: Int?
     @Flag(help: "Metrics as JSON, one a line, instead of the recipe.") var json = false
+    #if MPI
+        @Option(
+            help: ArgumentHelp(
+                "Under mpirun: how long another process may leave one waiting before it counts as lost.",
+                valueName: "seconds"))
+        var patience = 300.0
+    #else
+        private var patience: Double { 0 }
+    #endif
 
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {
@@ -37,12 +48,15 @@ struct TrainRunCommand: AsyncParsableCommand {
             throw ValidationError("expected a RECIPE.yaml or --depth N")
         }
         if out == nil, !dryRun { throw ValidationError("expected --out, the folder of the run") }
+        #if MPI
+            if !(patience > 0) { throw ValidationError("--patience: expected a number above 0, found \(patience)") }
+        #endif
         if resume, dryRun { throw ValidationError("--resume and --dry-run exclude each other") }
     }
 
     func run() async throws {
-        let recipe = try chosenRecipe()
         if dryRun {
+            let recipe = try chosenRecipe()
             Terminal.output(recipe.yaml)
             Terminal.log(try Self.summary(recipe))
             return
@@ -50,26 +64,56 @@ struct TrainRunCommand: AsyncParsableCommand {
         guard let out else { return }
         // A limit on the size of files is then an error that names the file, as a full disk is, and not the end.
         signal(SIGXFSZ, SIG_IGN)
-        let stop = StopSignals()
-        // In full with each run; as data where nothing else is.
-        json ? Terminal.log(recipe.yaml) : Terminal.output(recipe.yaml)
-        Terminal.log(try Self.summary(recipe))
-        let json = json
-        let run = try Pretraining(recipe, folder: out, resuming: resume, threads: threads) { event in
-            Self.show(event, json)
+        let communicator = try Launch().communicator(patience: patience)
+        let stop = StopSignals(isQuiet: communicator.rank > 0)
+        let end: Pretraining.End
+        do {
+            end = try train(into: out, communicator, stop)
+            try communicator.end()
+        } catch {
+            if communicator.size > 1 { Self.endAll(communicator, error) }
+            throw error
         }
-        if let peak = run.peakFlops {
+        switch end {
+        case .finished(let model):
+            if communicator.rank == 0 { Terminal.log("the model is in \(model): walet run --raw \(model) 'Once'") }
+        case .stopped(let step):
+            guard communicator.rank == 0 else { throw ExitCode.failure }
+            throw StoppedTraining(signal: stop.name ?? "another process", step: step, folder: out)
+        }
+    }
+
+    private func train(
+        into out: String, _ communicator: Communicator, _ stop: StopSignals
+    ) throws -> Pretraining.End {
+        let recipe = try chosenRecipe()
+        let (json, isFirst) = (json, communicator.rank == 0)
+        if isFirst {
+            // In full with each run; as data where nothing else is.
+            json ? Terminal.log(recipe.yaml) : Terminal.output(recipe.yaml)
+            Terminal.log(try Self.summary(recipe))
+        }
+        let run = try Pretraining(
+            recipe, folder: out, resuming: resume, threads: threads, communicator: communicator
+        ) { event in
+            if isFirst { Self.show(event, json) }
+        }
+        if isFirst, let peak = run.peakFlops {
             Terminal.log(
                 String(format: "products of matrices reach %.0f GFLOP/s here; MFU is measured against that", peak / 1e9)
             )
         }
-        let end = try run.run { stop.name != nil }
-        switch end {
-        case .finished(let model):
-            Terminal.log("the model is in \(model): walet run --raw \(model) 'Once'")
-        case .stopped(let step):
-            throw StoppedTraining(signal: stop.name ?? "another process", step: step, folder: out)
-        }
+        return try run.run { stop.name != nil }
+    }
+
+    /// Ends all processes after an error of this one.
+    private static func endAll(_ communicator: Communicator, _ error: any Error) -> Never {
+        let isFirst = communicator.rank == 0
+        // What is wrong for all is said by the first one, which ends this one meanwhile.
+        if !isFirst, (error as? TrainingError)?.isLoss != true { Thread.sleep(forTimeInterval: 3) }
+        Terminal.log("walet: " + (isFirst ? "" : "process \(communicator.rank): ") + Terminal.describe(error))
+        communicator.abort(code: 1)
+        Foundation.exit(1)
     }
 
     /// The recipe of the file and the options; for a run that goes on, its own where nothing else is said.
@@ -125,7 +169,8 @@ struct StoppedTraining: Error, CustomStringConvertible {
     }
 }
 
-/// SIGINT and SIGTERM, noted for whoever looks between two steps. A second one ends the process at once.
+/// SIGINT and SIGTERM, and SIGUSR1, which `mpirun` passes on and batch systems send before they end a job: noted for whoever
+/// looks between two steps. A second one ends the process at once.
 private final class StopSignals {
     private final class Received: Sendable { let name = Mutex<String?>(nil) }
 
@@ -134,13 +179,15 @@ private final class StopSignals {
 
     var name: String? { received.name.withLock { $0 } }
 
-    init() {
-        sources = [SIGINT, SIGTERM].map { DispatchSource.makeSignalSource(signal: $0, queue: .global()) }
-        for (number, source) in zip([SIGINT, SIGTERM], sources) {
+    /// - Parameter isQuiet: whether somebody else says that the run stops.
+    init(isQuiet: Bool) {
+        let signals = [(SIGINT, "SIGINT"), (SIGTERM, "SIGTERM"), (SIGUSR1, "SIGUSR1")]
+        sources = signals.map { DispatchSource.makeSignalSource(signal: $0.0, queue: .global()) }
+        for ((number, name), source) in zip(signals, sources) {
             signal(number, SIG_IGN)
             source.setEventHandler { [received] in
-                received.name.withLock { $0 = number == SIGINT ? "SIGINT" : "SIGTERM" }
-                Terminal.log("stopping after this step; once more ends at once")
+                received.name.withLock { $0 = name }
+                if !isQuiet { Terminal.log("stopping after this step; once more ends at once") }
                 signal(number, SIG_DFL)
             }
             source.resume()

@@ -177,6 +177,21 @@ import Walet
         #expect(!FileManager.default.fileExists(atPath: folder.file("run")))
     }
 
+    #if !MPI
+        /// Each of them would train a model of its own.
+        @Test func severalProcessesWithoutMPIAreRefused() async throws {
+            let folder = try Folder()
+            try await prepare(folder)
+            let started = try await ToolRun(
+                run(folder, "run"), environment: ["OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"])
+            #expect(started.code == 1 && started.output == "")
+            #expect(
+                started.errors.hasPrefix("walet: mpirun started 2 processes")
+                    && started.errors.contains("--traits MPI"), "\(started.errors)")
+            #expect(!FileManager.default.fileExists(atPath: folder.file("run")))
+        }
+    #endif
+
     @Test func theKeysOfARecipeAreListed() async throws {
         let keys = try await walet(["train", "keys"])
         #expect(keys.code == 0 && keys.output.contains("training.learning_rate") && keys.output.contains("tau"))

@@ -27,8 +27,10 @@ public struct Parameter {
     /// Such as `model.layers.3.mlp.experts.17.gate_proj.weight`.
     public let name: String
     public let role: Role
-    /// `[outputs, inputs]`, `[vocabulary, hidden]` or `[count]`
+    /// `[outputs, inputs]`, `[vocabulary, hidden]` or `[count]`; without values where another process holds it.
     public let tensor: Tensor
+    /// The process that alone holds it; nil where all do.
+    public let holder: Int?
 }
 
 /// Makes the parameters of a model one after the other, with values from a checkpoint or drawn at random.
@@ -40,15 +42,26 @@ final class ParameterMaker {
     }
 
     let values: Values
+    /// Between processes that hold experts of their own; nil where all are here.
+    let exchange: ExpertExchange?
     private(set) var parameters: [Parameter] = []
 
-    init(_ values: Values) { self.values = values }
+    init(_ values: Values, _ exchange: ExpertExchange? = nil) {
+        self.values = values
+        self.exchange = exchange
+    }
 
-    /// - Parameter module: the name without `.weight`.
-    func matrix(_ module: String, _ rows: Int, _ columns: Int, role: Parameter.Role = .matrix) throws(FormatError)
-        -> Tensor
-    {
+    /// - Parameters:
+    ///   - module: the name without `.weight`.
+    ///   - holder: the process that alone holds it.
+    func matrix(
+        _ module: String, _ rows: Int, _ columns: Int, role: Parameter.Role = .matrix, holder: Int? = nil
+    ) throws(FormatError) -> Tensor {
         let tensor = Tensor([rows, columns])
+        if let holder, holder != exchange?.rank {
+            tensor.releaseValues()
+            return add(module + ".weight", role, tensor, holder)
+        }
         switch values {
         case .read(let source):
             let matrix = try source.matrix(module, rows: rows, columns: columns)
@@ -58,7 +71,7 @@ final class ParameterMaker {
             var generator = NormalGenerator(seed: seed, name: module + ".weight")
             for i in 0..<tensor.count { tensor.pointer[i] = deviation * generator.next() }
         }
-        return add(module + ".weight", role, tensor)
+        return add(module + ".weight", role, tensor, holder)
     }
 
     func vector(_ name: String, _ count: Int, filling: Float, role: Parameter.Role = .vector) throws(FormatError)
@@ -71,21 +84,24 @@ final class ParameterMaker {
             withExtendedLifetime(values) { tensor.pointer.update(from: values.pointer, count: count) }
         case .drawn: tensor.pointer.update(repeating: filling, count: count)
         }
-        return add(name, role, tensor)
+        return add(name, role, tensor, nil)
     }
 
     func norm(_ module: String, _ count: Int) throws(FormatError) -> Tensor {
         try vector(module + ".weight", count, filling: 1)
     }
 
-    func feedForward(_ prefix: String, hidden: Int, width: Int) throws(FormatError) -> GatedWeights {
+    func feedForward(
+        _ prefix: String, hidden: Int, width: Int, holder: Int? = nil
+    ) throws(FormatError) -> GatedWeights {
         GatedWeights(
-            gate: try matrix(prefix + "gate_proj", width, hidden), up: try matrix(prefix + "up_proj", width, hidden),
-            down: try matrix(prefix + "down_proj", hidden, width))
+            gate: try matrix(prefix + "gate_proj", width, hidden, holder: holder),
+            up: try matrix(prefix + "up_proj", width, hidden, holder: holder),
+            down: try matrix(prefix + "down_proj", hidden, width, holder: holder))
     }
 
-    private func add(_ name: String, _ role: Parameter.Role, _ tensor: Tensor) -> Tensor {
-        parameters.append(Parameter(name: name, role: role, tensor: tensor))
+    private func add(_ name: String, _ role: Parameter.Role, _ tensor: Tensor, _ holder: Int?) -> Tensor {
+        parameters.append(Parameter(name: name, role: role, tensor: tensor, holder: holder))
         return tensor
     }
 }

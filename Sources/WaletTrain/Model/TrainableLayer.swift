@@ -77,6 +77,8 @@ struct TrainableExperts {
     let correctionBias: Tensor?
     let routed: [GatedWeights]
     let shared: GatedWeights?
+    /// To the processes that hold the routed experts; nil where all are here.
+    let exchange: ExpertExchange?
 
     init(_ shape: Configuration.Experts, hidden: Int, _ prefix: String, _ maker: ParameterMaker) throws(FormatError) {
         self.shape = shape
@@ -86,8 +88,15 @@ struct TrainableExperts {
             ? try maker.vector(
                 prefix + "gate.e_score_correction_bias", shape.count, filling: 0, role: .routerBias) : nil
         var routed: [GatedWeights] = []
+        exchange = maker.exchange
+        let held = maker.exchange.map { exchange in
+            (0..<exchange.size).map { exchange.experts(of: $0, count: shape.count) }
+        }
         for expert in 0..<shape.count {
-            routed.append(try maker.feedForward(prefix + "experts.\(expert).", hidden: hidden, width: shape.width))
+            routed.append(
+                try maker.feedForward(
+                    prefix + "experts.\(expert).", hidden: hidden, width: shape.width,
+                    holder: held?.firstIndex { $0.contains(expert) }))
         }
         self.routed = routed
         shared =
@@ -109,7 +118,8 @@ struct TrainableExperts {
         let routing = tape.route(tape.linear(x, router), rule, balance: balance) { scores, ids in
             choice.choose(scores, bias: correctionBias?.pointer, scratch: scratch.pointer, ids: ids)
         }
-        let output = tape.experts(x, routed, routing)
+        let output =
+            exchange.map { tape.experts(x, routed, routing, over: $0) } ?? tape.experts(x, routed, routing)
         return (shared.map { tape.add(output, tape.feedForward(x, $0)) } ?? output, routing)
     }
 }

@@ -15,6 +15,8 @@ public final class TrainableModel {
     public let arena: Arena
     /// All, in the order of their layers.
     public let parameters: [Parameter]
+    /// Between processes that hold experts of their own; nil where all are here.
+    let exchange: ExpertExchange?
     let layers: [TrainableLayer]
     let prediction: TrainablePrediction?
     /// `[vocabulary, hidden]`
@@ -29,11 +31,14 @@ public final class TrainableModel {
     /// - Parameters:
     ///   - seed: the same seed gives the same weights.
     ///   - deviation: of the matrices (DeepSeek-V3: 0.006).
+    ///   - exchange: between processes that each hold a part of the experts; nil to hold all. Every process then runs as
+    ///     many passes as the others, forward and back.
     /// - Throws: ``FormatError`` for a configuration that cannot be trained.
     public convenience init(
-        _ configuration: Configuration, _ arena: Arena, seed: UInt64, deviation: Float = 0.02
+        _ configuration: Configuration, _ arena: Arena, seed: UInt64, deviation: Float = 0.02,
+        exchange: ExpertExchange? = nil
     ) throws(FormatError) {
-        try self.init(configuration, arena, ParameterMaker(.drawn(seed: seed, deviation: deviation)))
+        try self.init(configuration, arena, ParameterMaker(.drawn(seed: seed, deviation: deviation), exchange))
     }
 
     /// Weights of a checkpoint, of any packing that can be unpacked.
@@ -59,6 +64,7 @@ public final class TrainableModel {
         let (hidden, vocabulary) = (configuration.hiddenSize, configuration.vocabularySize)
         self.configuration = configuration
         self.arena = arena
+        exchange = maker.exchange
         embedding = try maker.matrix("model.embed_tokens", vocabulary, hidden, role: .tokens)
         var layers: [TrainableLayer] = []
         for number in 0..<configuration.layers {

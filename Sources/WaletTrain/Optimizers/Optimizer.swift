@@ -42,16 +42,22 @@ public final class Optimizer {
         public var clippedHeads: [Int]
         /// False where the gradients were not finite: nothing was changed then.
         public var isApplied: Bool
+        /// The first parameter whose gradient was not finite; nil where all were.
+        public var notFinite: String?
     }
 
     /// A parameter with what the optimizer remembers of it.
     private struct Slot {
         let parameter: Parameter
         let usesMuon: Bool
-        /// Muon's momentum, or AdamW's mean of gradients; of the parameter's shape.
+        /// Muon's momentum, or AdamW's mean of gradients; of the parameter's shape. Without values where another process
+        /// updates the parameter.
         let first: Tensor
         /// AdamW's mean of squares.
         let second: Tensor?
+
+        /// About how long an update takes. AdamW's work on a number is that of some 64 terms of a product.
+        var cost: Int { first.count * (usesMuon ? min(first.rows, first.columns) : 64) }
     }
 
     public let rule: Rule
@@ -60,35 +66,48 @@ public final class Optimizer {
     public private(set) var steps = 0
     private let model: TrainableModel
     private let slots: [Slot]
-    /// Muon's matrices, those that take longest first.
+    /// Which process updates what, and which of them this is.
+    private let ownership: Ownership
+    private let rank: Int
+    /// Muon's matrices of this process, those that take longest first.
     private let matrices: [Slot]
-    /// Pieces of AdamW's parameters, in numbers of floats.
+    /// Pieces of AdamW's parameters of this process, in numbers of floats.
     private let pieces: [(slot: Slot, range: Range<Int>)]
     private let scratch: Int
 
-    public init(_ model: TrainableModel, _ rule: Rule, _ settings: Settings = Settings()) {
+    /// - Parameters:
+    ///   - rank: which process this is, of `ranks` that train the model together.
+    ///   - ranks: each updates its part of the parameters, and remembers what belongs to these only.
+    public init(
+        _ model: TrainableModel, _ rule: Rule, _ settings: Settings = Settings(), rank: Int = 0, ranks: Int = 1
+    ) {
+        precondition(rank >= 0 && rank < ranks)
         self.model = model
         self.rule = rule
         self.settings = settings
-        func zeros(_ shape: [Int]) -> Tensor {
+        self.rank = rank
+        func empty(_ shape: [Int]) -> Tensor {
+            // Memory that nobody has written to is none yet.
             let tensor = Tensor(shape, needsGradient: false)
-            tensor.pointer.update(repeating: 0, count: tensor.count)
+            tensor.releaseValues()
             return tensor
         }
         slots = model.parameters.filter { $0.role != .routerBias }.map {
             let usesMuon = rule != .adamW && $0.role == .matrix
             return Slot(
-                parameter: $0, usesMuon: usesMuon, first: zeros($0.tensor.shape),
-                second: usesMuon ? nil : zeros($0.tensor.shape))
+                parameter: $0, usesMuon: usesMuon, first: empty($0.tensor.shape),
+                second: usesMuon ? nil : empty($0.tensor.shape))
         }
-        func cost(_ slot: Slot) -> Int {
-            let (rows, columns) = (slot.first.rows, slot.first.columns)
-            return rows * columns * min(rows, columns)
+        ownership = Ownership(costs: slots.map(\.cost), holders: slots.map(\.parameter.holder), ranks: ranks)
+        let owned = ownership.owned[rank].map { [slots] in slots[$0] }
+        for tensor in owned.flatMap({ [$0.first] + ($0.second.map { [$0] } ?? []) }) {
+            tensor.holdValues()
+            tensor.pointer.update(repeating: 0, count: tensor.count)
         }
-        matrices = slots.filter(\.usesMuon).enumerated().sorted {
-            (cost($1.element), $0.offset) < (cost($0.element), $1.offset)
+        matrices = owned.filter(\.usesMuon).enumerated().sorted {
+            ($1.element.cost, $0.offset) < ($0.element.cost, $1.offset)
         }.map(\.element)
-        pieces = slots.filter { !$0.usesMuon }.flatMap { slot in
+        pieces = owned.filter { !$0.usesMuon }.flatMap { slot in
             stride(from: 0, to: slot.first.count, by: 1 << 16).map {
                 (slot, $0..<min(slot.first.count, $0 + 1 << 16))
             }
@@ -103,39 +122,88 @@ public final class Optimizer {
     /// - Parameters:
     ///   - rate: the learning rate.
     ///   - observed: what the passes since the last step saw: QK-Clip and the routers' biases follow it.
+    /// - Precondition: this process is alone.
     public func step(rate: Float, _ observed: StepObservation) -> Report {
-        for slot in slots { slot.parameter.tensor.zeroedGradient() }
-        let norm = limitGradients()
-        guard norm.isFinite else { return Report(gradientNorm: norm, clippedHeads: [], isApplied: false) }
+        precondition(ownership.owned.count == 1)
+        fillGradients()
+        var report = update(rate, squares: gradientSquares())
+        if report.isApplied { report.clippedHeads = follow(observed) }
+        return report
+    }
+
+    /// One step by the sum of the gradients of all processes. Each updates the parameters that it owns and sends them to
+    /// the others.
+    /// - Parameter observed: what the passes of all processes saw, together.
+    /// - Throws: ``CommunicationError`` where another process is lost; the parameters are then a mixture, not to be used.
+    public func step(
+        rate: Float, _ observed: StepObservation, _ communicator: Communicator
+    ) throws(CommunicationError) -> Report {
+        precondition(communicator.rank == rank && communicator.size == ownership.owned.count)
+        if communicator.size == 1 { return step(rate: rate, observed) }
+        fillGradients()
+        try ownership.reduce(
+            slots.map { slot in
+                let gradient = slot.parameter.tensor.gradient
+                return UnsafeMutableBufferPointer(start: gradient, count: gradient == nil ? 0 : slot.first.count)
+            }, communicator, model.arena.pool)
+        // Those of others' parameters are zeros here, which change no sum.
+        var report = update(rate, squares: try communicator.sum(gradientSquares()))
+        guard report.isApplied else { return report }
+        try ownership.share(slots.map(\.parameter.tensor.buffer), communicator)
+        report.clippedHeads = follow(observed)
+        return report
+    }
+
+    /// Zeros where nothing has reached a gradient.
+    private func fillGradients() {
+        for slot in slots where slot.parameter.tensor.hasValues { slot.parameter.tensor.zeroedGradient() }
+    }
+
+    /// The sum of squares of each gradient of this process's parameters; 0 for the others.
+    private func gradientSquares() -> [Double] {
+        let owned = ownership.owned[rank]
+        var result = [Double](repeating: 0, count: slots.count)
+        result.withUnsafeMutableBufferPointer { result in
+            model.arena.pool.run(owned.count) { task, _ in
+                let tensor = slots[owned[task]].parameter.tensor
+                if let gradient = tensor.gradient { result[owned[task]] = wa_square_sum(gradient, Int64(tensor.count)) }
+            }
+        }
+        return result
+    }
+
+    /// Updates this process's parameters, unless the gradients are not finite.
+    /// - Parameter squares: sums of squares of all gradients.
+    private func update(_ rate: Float, squares: [Double]) -> Report {
+        let norm = squares.reduce(0, +).squareRoot()
+        guard norm.isFinite else {
+            let place = squares.firstIndex { !$0.isFinite }
+            return Report(
+                gradientNorm: norm, clippedHeads: [], isApplied: false,
+                notFinite: place.map { slots[$0].parameter.name })
+        }
+        // As torch.nn.utils.clip_grad_norm_ has it.
+        if let limit = settings.gradientLimit, norm + 1e-6 > Double(limit) {
+            let factor = Float(Double(limit) / (norm + 1e-6))
+            let owned = ownership.owned[rank]
+            model.arena.pool.run(owned.count) { task, _ in
+                let tensor = slots[owned[task]].parameter.tensor
+                if let gradient = tensor.gradient { wa_scale(gradient, factor, Int64(tensor.count)) }
+            }
+        }
         steps += 1
         runMuon(rate)
         runAdamW(rate)
+        return Report(gradientNorm: norm, clippedHeads: [], isApplied: true)
+    }
+
+    /// What follows from attention and experts rather than from gradients.
+    /// - Returns: how many heads of each layer were clipped.
+    private func follow(_ observed: StepObservation) -> [Int] {
         var clipped: [Int] = []
         if case .muonClip(let tau) = rule { clipped = model.clipHeads(observed.maxLogits, tau: tau) }
         if settings.biasRate != 0 { model.balanceRouters(observed.expertCounts, rate: settings.biasRate) }
-        return Report(gradientNorm: norm, clippedHeads: clipped, isApplied: true)
-    }
-
-    /// The norm of all gradients together; they are scaled down where it passes the limit.
-    private func limitGradients() -> Double {
-        let pool = model.arena.pool
-        var sums = [Double](repeating: 0, count: slots.count)
-        sums.withUnsafeMutableBufferPointer { sums in
-            pool.run(slots.count) { task, _ in
-                let tensor = slots[task].parameter.tensor
-                sums[task] = wa_square_sum(tensor.gradient!, Int64(tensor.count))
-            }
-        }
-        let norm = sums.reduce(0, +).squareRoot()
-        // As torch.nn.utils.clip_grad_norm_ has it.
-        if let limit = settings.gradientLimit, norm.isFinite, norm + 1e-6 > Double(limit) {
-            let factor = Float(Double(limit) / (norm + 1e-6))
-            pool.run(slots.count) { task, _ in
-                let tensor = slots[task].parameter.tensor
-                wa_scale(tensor.gradient!, factor, Int64(tensor.count))
-            }
-        }
-        return norm
+        return clipped
     }
 
     private func runMuon(_ rate: Float) {
@@ -184,16 +252,26 @@ public final class Optimizer {
 }
 
 extension Optimizer {
-    /// The name of the first parameter whose gradient is not finite; nil where all are.
-    public var parameterWithoutFiniteGradient: String? {
-        slots.first { slot in
-            let tensor = slot.parameter.tensor
-            return tensor.gradient.map { !wa_square_sum($0, Int64(tensor.count)).isFinite } ?? false
-        }?.parameter.name
+    /// Brings ``state`` from all processes to the first one, for a checkpoint; called on all.
+    func collectState(_ communicator: Communicator) throws(CommunicationError) {
+        guard communicator.size > 1 else { return }
+        if communicator.rank == 0 { for (_, tensor) in state { tensor.holdValues() } }
+        try PackedArrays.gather(slots.map(\.first.buffer), ownership.owned, on: 0, communicator)
+        try PackedArrays.gather(
+            slots.map { $0.second?.buffer ?? .init(start: nil, count: 0) }, ownership.owned, on: 0, communicator)
+    }
+
+    /// Gives the memory of what was collected back.
+    func releaseState() {
+        for (slot, owner) in zip(slots, ownership.owners) where owner != rank {
+            slot.first.releaseValues()
+            slot.second?.releaseValues()
+        }
     }
 
     /// Everything that the optimizer remembers beside ``steps``, in a fixed order: the arrays themselves, which a step
-    /// changes. With equal arrays and steps, equal gradients make equal parameters, bit for bit.
+    /// changes; those of parameters that other processes update have no values. With equal arrays and steps, equal gradients
+    /// make equal parameters, bit for bit.
     public var state: [(name: String, tensor: Tensor)] {
         slots.flatMap { slot in
             let name = slot.parameter.name
@@ -211,7 +289,7 @@ extension Optimizer {
         for (name, tensor) in state {
             let values = try array(name, tensor.count)
             precondition(values.count == tensor.count, "\(name) has \(tensor.count) values")
-            tensor.pointer.update(from: values, count: values.count)
+            if tensor.hasValues { tensor.pointer.update(from: values, count: values.count) }
         }
         self.steps = steps
     }

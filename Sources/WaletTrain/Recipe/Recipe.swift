@@ -15,6 +15,7 @@ public struct Recipe: Sendable, Equatable {
     public var schedule = Schedule()
     public var balance = Balance()
     public var memory = Memory()
+    public var parallel = Parallel()
     public var data = Data()
     public var validation = Validation()
     public var checkpoint = Checkpoint()
@@ -103,6 +104,12 @@ public struct Recipe: Sendable, Equatable {
     public struct Memory: Sendable, Equatable {
         public var activations = Activations.fp32
         public var recompute = false
+    }
+
+    /// How several processes share the work.
+    public struct Parallel: Sendable, Equatable {
+        /// Each holds a part of the routed experts, and rows travel; else each holds all.
+        public var experts = false
     }
 
     public struct Data: Sendable, Equatable {

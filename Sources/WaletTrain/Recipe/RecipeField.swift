@@ -142,6 +142,8 @@ extension Recipe {
         .choice("memory.activations", \.memory.activations, "what recompute keeps of a layer: bf16 halves it"),
         .flag("memory.recompute", \.memory.recompute, "computes activations again instead of keeping them"),
 
+        .flag("parallel.experts", \.parallel.experts, "each process holds a part of the routed experts, not all"),
+
         .text("data.folder", \.data.folder, "of the tokenized data set"),
 
         .integer("validation.every", \.validation.every, 0...1_000_000_000, "steps; 0 for never"),

@@ -127,6 +127,9 @@ struct RecipeRules {
                 key: "memory.activations",
                 reason: "bf16 is how memory.recompute keeps what it computes from; set that too")
         }
+        guard recipe.model.experts > 0 || !recipe.parallel.experts else {
+            throw .inconsistent(key: "parallel.experts", reason: "a model with model.experts 0 has none to hold apart")
+        }
         _ = try recipe.configuration()
     }
 

@@ -18,12 +18,19 @@ public struct SpeedMetrics: Sendable, Equatable {
     public var tokensPerSecond: Double
     /// Model FLOPs a second by those that the machine's matrix products reach, from 0 to 1; nil where that is not known.
     public var utilization: Double?
+    /// Seconds that the writing process spent on communication in the step, waiting for others included; nil where it is
+    /// alone.
+    public var communicationSeconds: Double?
 
-    public init(step: Int, seconds: Double, tokensPerSecond: Double, utilization: Double? = nil) {
+    public init(
+        step: Int, seconds: Double, tokensPerSecond: Double, utilization: Double? = nil,
+        communicationSeconds: Double? = nil
+    ) {
         self.step = step
         self.seconds = seconds
         self.tokensPerSecond = tokensPerSecond
         self.utilization = utilization
+        self.communicationSeconds = communicationSeconds
     }
 }
 
@@ -37,7 +44,8 @@ extension JournalRecord {
             self = .speed(
                 SpeedMetrics(
                     step: step, seconds: seconds, tokensPerSecond: try fields.number("tokens_per_second"),
-                    utilization: try fields.optionalNumber("utilization")))
+                    utilization: try fields.optionalNumber("utilization"),
+                    communicationSeconds: try fields.optionalNumber("communication_seconds")))
         case "event": self = .event(step: step, seconds: seconds, text: try fields.text("text"))
         case let kind: throw RecordFields.Broken(reason: "a record of the kind \"\(kind.prefix(40))\" is not known")
         }
@@ -51,6 +59,7 @@ extension JournalRecord {
                 ("tokens_per_second", RecordFields.json(speed.tokensPerSecond)),
             ])
             object["utilization"] = speed.utilization.map(RecordFields.json)
+            object["communication_seconds"] = speed.communicationSeconds.map(RecordFields.json)
             return .object(object)
         case .event(let step, let seconds, let text):
             return [

@@ -43,11 +43,15 @@ public struct StepMetrics: Sendable, Equatable {
     public var clippedHeads: [Int]
     /// Tokens that each routed expert took, for each layer that has experts. [sparse layers][experts]
     public var expertTokens: [[Int]]
+    /// Bytes that the processes of the run sent each other for the step; nil where there is one alone.
+    public var sentBytes: Int?
+    /// How often they exchanged something for it.
+    public var exchanges: Int?
 
     public init(
         step: Int, tokens: Int, loss: Double, bitsPerByte: Double, learningRate: Double, gradientNorm: Double,
         balanceLoss: Double? = nil, predictionLoss: Double? = nil, maximumLogits: [Double] = [],
-        clippedHeads: [Int] = [], expertTokens: [[Int]] = []
+        clippedHeads: [Int] = [], expertTokens: [[Int]] = [], sentBytes: Int? = nil, exchanges: Int? = nil
     ) {
         self.step = step
         self.tokens = tokens
@@ -60,6 +64,8 @@ public struct StepMetrics: Sendable, Equatable {
         self.maximumLogits = maximumLogits
         self.clippedHeads = clippedHeads
         self.expertTokens = expertTokens
+        self.sentBytes = sentBytes
+        self.exchanges = exchanges
     }
 
     /// Experts that took no token, over all layers.
@@ -141,6 +147,8 @@ struct RecordFields {
         return value
     }
 
+    func optionalCount(_ key: String) throws(Broken) -> Int? { object[key] == nil ? nil : try count(key) }
+
     func optionalNumber(_ key: String) throws(Broken) -> Double? {
         object[key] == nil ? nil : try number(key)
     }
@@ -206,7 +214,9 @@ extension MetricsRecord {
                     predictionLoss: try fields.optionalNumber("prediction_loss"),
                     maximumLogits: try fields.numbers("max_logits"),
                     clippedHeads: try fields.counts("clipped_heads"),
-                    expertTokens: try fields.tables("expert_tokens")))
+                    expertTokens: try fields.tables("expert_tokens"),
+                    sentBytes: try fields.optionalCount("sent_bytes"),
+                    exchanges: try fields.optionalCount("exchanges")))
         case "validation":
             self = .validation(
                 ValidationMetrics(
@@ -235,6 +245,8 @@ extension MetricsRecord {
             if !step.expertTokens.isEmpty {
                 object["expert_tokens"] = .array(step.expertTokens.map { .array($0.map { .int($0) }) })
             }
+            object["sent_bytes"] = step.sentBytes.map { .int($0) }
+            object["exchanges"] = step.exchanges.map { .int($0) }
             return .object(object)
         case .validation(let metrics):
             return [

@@ -18,7 +18,9 @@ import WaletText
 /// ```
 ///
 /// Nothing that is computed depends on the clock, the number of threads or on interruptions: weights and `metrics.jsonl` of
-/// a run that was killed and resumed are those of a run that was not, bit for bit.
+/// a run that was killed and resumed are those of a run that was not, bit for bit. Several processes share the sequences of
+/// a step, and with `parallel.experts` the experts; all of them make one of these, and the first one writes. Sums over other
+/// numbers of processes round elsewhere.
 public final class Pretraining {
     /// What a run says while it goes on.
     public enum Event: Sendable {
@@ -63,17 +65,26 @@ public final class Pretraining {
     ///   - path: the run's folder. A new run makes it; a run that goes on needs its `recipe.yaml`.
     ///   - resuming: whether to go on with the run in the folder. The recipe must then be the one that it was started with,
     ///     but for where data lie and how checkpoints are kept.
-    ///   - threads: workers; nil for the physical cores. They change nothing in what is computed.
+    ///   - threads: workers; nil for the physical cores, or this process's part of them. They change nothing in what is
+    ///     computed.
     ///   - measuringSpeed: whether to measure what ``peakFlops`` is, a fifth of a second.
     ///   - report: called on the caller's thread with what happens.
     /// - Throws: ``TrainingError``.
     public init(
         _ recipe: Recipe, folder path: String, resuming: Bool = false, threads: Int? = nil,
-        measuringSpeed: Bool = true, communicator: any Communicator = SingleProcess(),
+        measuringSpeed: Bool = true, communicator: Communicator = Communicator(),
         report: @escaping (Event) -> Void = { _ in }
     ) throws(TrainingError) {
         guard recipe.batch.sequences % communicator.size == 0 else {
             throw .unevenRanks(sequences: recipe.batch.sequences, ranks: communicator.size)
+        }
+        let isApart = recipe.parallel.experts && communicator.size > 1
+        guard !isApart || recipe.model.experts >= communicator.size else {
+            throw .tooFewExperts(experts: recipe.model.experts, ranks: communicator.size)
+        }
+        try TrainingError.wrapping {
+            try communicator.requireAlike("recipe", recipe.shared)
+            try communicator.requireAlike("choice of --resume", [resuming ? 1 : 0])
         }
         if resuming { try recipe.requireSameTraining(as: RunFolder.recipe(of: path)) }
         self.recipe = recipe
@@ -87,15 +98,24 @@ public final class Pretraining {
         let tokenizer = try TrainingError.wrapping { [dataset] in try dataset.tokenizer() }
         self.tokenizer = tokenizer
         let bytes = TokenBytes(tokenizer)
-        guard let arena = threads.map({ Arena(threads: $0) }) ?? Arena() else { throw .noThreads }
-        peakFlops = measuringSpeed ? MatrixSpeed.measured(arena) : nil
+        try TrainingError.wrapping { [dataset] in
+            try communicator.requireAlike("data set", dataset.fingerprint.bytes)
+        }
+        guard let arena = Arena(threads: threads ?? communicator.threads) else { throw .noThreads }
+        peakFlops =
+            measuringSpeed
+            ? try TrainingError.wrapping { try communicator.sum([MatrixSpeed.measured(arena)])[0] } : nil
         let model = try TrainingError.wrapping {
             try TrainableModel(
                 try recipe.configuration(), arena, seed: UInt64(recipe.seed),
-                deviation: Float(recipe.model.initialDeviation))
+                deviation: Float(recipe.model.initialDeviation),
+                exchange: isApart ? ExpertExchange(communicator) : nil)
         }
         trainer = Trainer(
-            model, Optimizer(model, recipe.optimizerRule, recipe.optimizerSettings), communicator: communicator)
+            model,
+            Optimizer(
+                model, recipe.optimizerRule, recipe.optimizerSettings, rank: communicator.rank,
+                ranks: communicator.size), communicator: communicator)
         trainer.objective = recipe.objective
         trainer.keeping = recipe.keeping
         trainer.tokenBytes = bytes
@@ -145,12 +165,17 @@ public final class Pretraining {
             }
         }
         if communicator.size > 1 {
-            let place = try shared(checkpoint?.path)
+            let place = try shared(checkpoint?.path, from: 0)
             if communicator.rank > 0, let place {
                 checkpoint = try TrainingError.wrapping { try Checkpoint(path: place) }
             }
         }
         if let checkpoint { try restore(checkpoint) }
+        if communicator.size > 1 {
+            try folder?.note(
+                "\(communicator.size) processes train"
+                    + (trainer.model.exchange == nil ? "" : ", each with a part of the experts"))
+        }
         if recipe.validation.every > 0, validation == nil {
             try folder?.note("the data set has no documents for validation, so nothing is validated")
         }
@@ -161,15 +186,12 @@ public final class Pretraining {
         }
     }
 
-    /// A text of the first process, on all; nil where that has none.
-    private func shared(_ text: String?) throws(TrainingError) -> String? {
+    /// A text of one process, on all; nil where that has none.
+    private func shared(_ text: String?, from owner: Int) throws(TrainingError) -> String? {
         var bytes = [UInt8](repeating: 0, count: 4096)
         if let text { for (index, byte) in text.utf8.prefix(4095).enumerated() { bytes[index] = byte } }
-        let communicator = trainer.communicator
-        try TrainingError.wrapping {
-            try bytes.withUnsafeMutableBytes { try communicator.broadcast($0, from: 0) }
-        }
-        let used = bytes.prefix { $0 != 0 }
+        let sent = try TrainingError.wrapping { [bytes] in try trainer.communicator.broadcast(bytes, from: owner) }
+        let used = sent.prefix { $0 != 0 }
         return used.isEmpty ? nil : String(decoding: used, as: UTF8.self)
     }
 
@@ -211,7 +233,7 @@ public final class Pretraining {
             }
             try folder?.finish()
             let model = path + "/model"
-            if trainer.communicator.rank == 0 { try export(to: model) }
+            try export(to: model)
             return .finished(model: model)
         } catch {
             folder?.abandon(error)
@@ -259,19 +281,22 @@ public final class Pretraining {
         // Steps that changed nothing are recorded in any case.
         guard isDue(recipe.log.every) || !outcome.isApplied else { return }
         let observed = outcome.observed
+        let isAlone = trainer.communicator.size == 1
         let metrics = StepMetrics(
             step: step, tokens: loader.state.tokens, loss: outcome.loss, bitsPerByte: outcome.bitsPerByte,
             learningRate: rate, gradientNorm: outcome.gradientNorm,
             balanceLoss: trainer.objective.balance > 0 ? outcome.balanceLoss : nil,
             predictionLoss: outcome.predictionLoss, maximumLogits: observed.largestLogits,
             clippedHeads: outcome.clippedHeads,
-            expertTokens: observed.expertCounts.sorted { $0.key < $1.key }.map(\.value))
+            expertTokens: observed.expertCounts.sorted { $0.key < $1.key }.map(\.value),
+            sentBytes: isAlone ? nil : outcome.traffic.bytes, exchanges: isAlone ? nil : outcome.traffic.calls)
         try folder?.append(.step(metrics))
         if let speed = progress.tokensPerSecond {
             try folder?.append(
                 SpeedMetrics(
                     step: step, seconds: Date().timeIntervalSince1970, tokensPerSecond: speed,
-                    utilization: progress.utilization))
+                    utilization: progress.utilization,
+                    communicationSeconds: isAlone ? nil : outcome.traffic.seconds))
         }
         if let place = outcome.notFinite {
             try folder?.note(
@@ -298,6 +323,8 @@ public final class Pretraining {
     private func sample() throws(TrainingError) {
         // Drawn on all processes alike.
         let place = prompts.map { generator.next(below: $0.sequences) }
+        try TrainingError.wrapping { try trainer.model.collectExperts() }
+        defer { trainer.model.releaseExperts() }
         guard trainer.communicator.rank == 0 else { return }
         let prompt = try TrainingError.wrapping { () throws -> [Int32] in
             guard let prompts, let place else { return [Int32(truncatingIfNeeded: tokenizer.bosID ?? 0)] }
@@ -319,7 +346,12 @@ public final class Pretraining {
     // MARK: Saving
 
     private func save(validated bitsPerByte: Double?) throws(TrainingError) {
-        if let name = trainer.weightThatIsNotFinite { throw .weightNotFinite(step: step, name: name) }
+        let name = trainer.weightThatIsNotFinite
+        if let owner = try TrainingError.wrapping({ try trainer.communicator.first(where: name != nil) }) {
+            throw .weightNotFinite(step: step, name: try shared(name, from: owner) ?? "")
+        }
+        try trainer.collect()
+        defer { trainer.releaseCollected() }
         try folder?.save {
             var snapshot = trainer.snapshot(
                 TrainingState(
@@ -330,8 +362,11 @@ public final class Pretraining {
         }
     }
 
-    /// Writes the model as it is now, as a published folder with its tokenizer.
+    /// Writes the model as it is now, as a published folder with its tokenizer. Called on all processes; the first one
+    /// writes.
     public func export(to path: String) throws(TrainingError) {
-        try ModelExport.write(trainer.model, recipe, dataset, to: path)
+        try TrainingError.wrapping { try trainer.model.collectExperts() }
+        defer { trainer.model.releaseExperts() }
+        if trainer.communicator.rank == 0 { try ModelExport.write(trainer.model, recipe, dataset, to: path) }
     }
 }

@@ -40,10 +40,18 @@ extension Recipe {
         memory.recompute ? (memory.activations == .bf16 ? .halfInput : .input) : .everything
     }
 
-    /// Keys that may change when a run goes on: none of them changes what is computed.
+    /// Keys that may change when a run goes on: none of them changes what is computed, but for the order of sums.
     static let changeableKeys: Set = [
-        "data.folder", "checkpoint.every", "checkpoint.keep",
+        "data.folder", "checkpoint.every", "checkpoint.keep", "parallel.experts",
     ]
+
+    /// What all processes of a run must have alike.
+    var shared: [UInt8] {
+        var shared = self
+        // Each machine may have the data where it likes; that they are the same is known by their hash.
+        shared.data.folder = ""
+        return Array(shared.yaml.utf8)
+    }
 
     /// - Throws: ``TrainingError/recipeDiffers(key:expected:found:)`` for the first key in which another recipe would
     ///   train otherwise.

@@ -4,7 +4,22 @@ import CWaletAutodiff
 import WaletAutodiff
 
 extension Trainer {
-    /// Copies weights, optimizer and router biases, so that training can go on while they are written.
+    /// Brings what other processes hold or remember to the first one; called on all.
+    func collect() throws(TrainingError) {
+        try TrainingError.wrapping {
+            try model.collectExperts()
+            try optimizer.collectState(communicator)
+        }
+    }
+
+    /// Gives the memory of what was collected back.
+    func releaseCollected() {
+        model.releaseExperts()
+        optimizer.releaseState()
+    }
+
+    /// Copies weights, optimizer and router biases, so that training can go on while they are written. Of several processes
+    /// the first one can, after ``collect()``.
     func snapshot(_ state: TrainingState) -> CheckpointSnapshot {
         func copied(_ name: String, _ tensor: Tensor) -> CheckpointArray {
             CheckpointArray(
@@ -41,9 +56,11 @@ extension Trainer {
         Dictionary(arrays.map { ($0.name, $0) }) { first, _ in first }
     }
 
-    /// The name of the first parameter with a value that is not finite; nil where there is none.
+    /// The name of the first parameter here with a value that is not finite; nil where there is none.
     var weightThatIsNotFinite: String? {
-        model.parameters.first { !wa_square_sum($0.tensor.pointer, Int64($0.tensor.count)).isFinite }?.name
+        model.parameters.first {
+            $0.tensor.hasValues && !wa_square_sum($0.tensor.pointer, Int64($0.tensor.count)).isFinite
+        }?.name
     }
 }
 
@@ -60,6 +77,8 @@ extension TrainableModel {
                     reason: "expected \(parameter.name) \(parameter.tensor.shape), found "
                         + (arrays[parameter.name].map { "\($0.shape)" } ?? "nothing"))
             }
+            // Experts of other processes have no place here.
+            guard parameter.tensor.hasValues else { continue }
             parameter.tensor.pointer.update(from: array.values, count: array.values.count)
         }
     }

@@ -1,31 +1,14 @@
-// What the processes of a run tell each other in a step.
-
-import WaletAutodiff
+// What the processes of a run tell each other in a step, beside gradients and parameters.
 
 extension Trainer {
     /// Sums of a few numbers over all processes.
     func sum(_ values: [Double]) throws(TrainingError) -> [Double] {
-        var values = values
-        try TrainingError.wrapping { try values.withUnsafeMutableBufferPointer { try communicator.sum($0) } }
-        return values
+        try TrainingError.wrapping { try communicator.sum(values) }
     }
 
     /// The largest of each number over all processes.
     func maximum(_ values: [Float]) throws(TrainingError) -> [Float] {
-        var values = values
-        try TrainingError.wrapping { try values.withUnsafeMutableBufferPointer { try communicator.maximum($0) } }
-        return values
-    }
-
-    /// Gradients become those of all processes; one that has none has a gradient of zeros.
-    func reduceGradients() throws(TrainingError) {
-        guard communicator.size > 1 else { return }
-        try TrainingError.wrapping {
-            for parameter in model.parameters where parameter.role != .routerBias {
-                let gradient = parameter.tensor.zeroedGradient()
-                try communicator.sum(UnsafeMutableBufferPointer(start: gradient, count: parameter.tensor.count))
-            }
-        }
+        try TrainingError.wrapping { try communicator.maximum(values) }
     }
 
     /// The largest scores and the sums of loads of all processes.
@@ -36,4 +19,14 @@ extension Trainer {
         let counts = try sum(layers.flatMap { observed.expertCounts[$0, default: []].map { Double($0) } })
         return observed.replacing(maxLogits: logits, expertCounts: counts, ofLayers: layers)
     }
+
+    /// The same with the bytes of all processes.
+    func total(_ own: CommunicationTraffic) throws(TrainingError) -> CommunicationTraffic {
+        var all = own
+        all.bytes = Int(try sum([Double(own.bytes)])[0])
+        return all
+    }
+
+    /// - Throws: ``CommunicationError`` where rows did not come back from the processes that hold their experts.
+    func checkExchange() throws(TrainingError) { try TrainingError.wrapping { try model.exchange?.check() } }
 }

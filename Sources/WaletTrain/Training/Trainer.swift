@@ -22,6 +22,8 @@ public struct StepOutcome: Sendable {
     public var isApplied: Bool
     /// What was found not finite first; nil where all was.
     public var notFinite: String?
+    /// What the step took of communication: bytes of all processes, calls and seconds of this one.
+    public var traffic = CommunicationTraffic()
 }
 
 /// Takes steps: the part that pretraining, fine-tuning and reinforcement learning share.
@@ -36,7 +38,7 @@ public struct StepOutcome: Sendable {
 public final class Trainer {
     public let model: TrainableModel
     public let optimizer: Optimizer
-    public let communicator: any Communicator
+    public let communicator: Communicator
     /// Weights of the losses beside cross-entropy. ``TrainingObjective/share`` is set for each batch.
     public var objective = TrainingObjective()
     /// What is kept of each layer for the way back.
@@ -48,9 +50,9 @@ public final class Trainer {
     /// Steps in a row that were not finite until now.
     public internal(set) var skippedInARow = 0
 
-    public init(
-        _ model: TrainableModel, _ optimizer: Optimizer, communicator: any Communicator = SingleProcess()
-    ) {
+    /// - Parameters:
+    ///   - optimizer: made for this process of as many as the communicator has.
+    public init(_ model: TrainableModel, _ optimizer: Optimizer, communicator: Communicator = Communicator()) {
         self.model = model
         self.optimizer = optimizer
         self.communicator = communicator
@@ -63,8 +65,9 @@ public final class Trainer {
     ///   - step: number of the step, for errors.
     /// - Throws: ``TrainingError/notFinite(step:inARow:place:)``, ``TrainingError/communication(_:)``.
     public func step(rate: Double, _ batches: [TrainingBatch], step: Int = 0) throws(TrainingError) -> StepOutcome {
+        let before = communicator.traffic
         let targets = try sum([batches.reduce(0) { $0 + Double($1.targetCount) }])[0]
-        return try self.step(rate: rate, parts: batches.count, step: step) { part, tape in
+        return try take(rate, batches.count, step, since: before) { part, tape in
             let batch = batches[part]
             var objective = objective
             objective.share = Float(Double(batch.targetCount) / max(1, targets))
@@ -81,6 +84,13 @@ public final class Trainer {
         rate: Double, parts: Int, step: Int = 0,
         _ forward: (_ part: Int, _ tape: Tape) -> (pass: TrainingPass, batch: TrainingBatch, share: Double)
     ) throws(TrainingError) -> StepOutcome {
+        try take(rate, parts, step, since: communicator.traffic, forward)
+    }
+
+    private func take(
+        _ rate: Double, _ parts: Int, _ step: Int, since before: CommunicationTraffic,
+        _ forward: (_ part: Int, _ tape: Tape) -> (pass: TrainingPass, batch: TrainingBatch, share: Double)
+    ) throws(TrainingError) -> StepOutcome {
         precondition(parts > 0)
         model.forgetGradients()
         var observed = StepObservation()
@@ -90,37 +100,41 @@ public final class Trainer {
             let (pass, batch, share) = forward(part, tape)
             observed.add(pass)
             sums.add(pass, batch, share: share, tokenBytes)
-            // Gradients that are wasted: what is to come cannot mend a loss that is not finite.
-            if pass.loss.isFinite { tape.backward() }
+            // Gradients that are wasted: what is to come cannot mend a loss that is not finite. But rows of other
+            // processes may wait for the experts here.
+            if pass.loss.isFinite || model.exchange != nil { tape.backward() }
+            try checkExchange()
         }
         sums = Sums(try sum(sums.values), hasPrediction: sums.hasPrediction)
         observed = try reduce(observed)
-        guard sums.loss.isFinite else {
-            return try skipped(sums.outcome(observed, norm: .nan), "the loss", step)
+        var outcome = sums.outcome(observed)
+        if sums.loss.isFinite {
+            let report = try TrainingError.wrapping {
+                try optimizer.step(rate: Float(rate), observed, communicator)
+            }
+            outcome.gradientNorm = report.gradientNorm
+            outcome.clippedHeads = report.clippedHeads
+            if !report.isApplied {
+                outcome.notFinite = report.notFinite.map { "the gradient of \($0)" } ?? "the gradients' norm"
+            }
+        } else {
+            outcome.notFinite = "the loss"
         }
-        try reduceGradients()
-        let report = optimizer.step(rate: Float(rate), observed)
-        var outcome = sums.outcome(observed, norm: report.gradientNorm)
-        guard report.isApplied else {
-            let name = optimizer.parameterWithoutFiniteGradient
-            return try skipped(outcome, name.map { "the gradient of \($0)" } ?? "the gradients' norm", step)
+        outcome.traffic = try total(communicator.traffic - before)
+        if let place = outcome.notFinite {
+            outcome.isApplied = false
+            try noteSkipped(place, step)
+        } else {
+            skippedInARow = 0
         }
-        outcome.clippedHeads = report.clippedHeads
-        skippedInARow = 0
         return outcome
     }
 
-    private func skipped(
-        _ outcome: StepOutcome, _ place: String, _ step: Int
-    ) throws(TrainingError) -> StepOutcome {
+    private func noteSkipped(_ place: String, _ step: Int) throws(TrainingError) {
         skippedInARow += 1
         guard skippedInARow <= skipLimit else {
             throw .notFinite(step: step, inARow: skippedInARow, place: place)
         }
-        var outcome = outcome
-        outcome.isApplied = false
-        outcome.notFinite = place
-        return outcome
     }
 }
 
@@ -153,10 +167,10 @@ private struct Sums {
         values[4] += Double(text.bytes)
     }
 
-    func outcome(_ observed: StepObservation, norm: Double) -> StepOutcome {
+    func outcome(_ observed: StepObservation) -> StepOutcome {
         StepOutcome(
             loss: values[0], bitsPerByte: values[4] > 0 ? values[3] / values[4] : .nan,
-            predictionLoss: hasPrediction ? values[1] : nil, balanceLoss: values[2], gradientNorm: norm,
+            predictionLoss: hasPrediction ? values[1] : nil, balanceLoss: values[2], gradientNorm: .nan,
             observed: observed, clippedHeads: [], isApplied: true, notFinite: nil)
     }
 }

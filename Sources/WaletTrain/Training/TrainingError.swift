@@ -26,6 +26,8 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The data have more tokens than the model.
     case vocabularyTooSmall(key: String, size: Int, needed: Int)
     case unevenRanks(sequences: Int, ranks: Int)
+    /// Experts apart on more processes than there are experts.
+    case tooFewExperts(experts: Int, ranks: Int)
     /// Loss or gradients were not finite in too many steps in a row. `place` is what was first found so.
     case notFinite(step: Int, inARow: Int, place: String)
     /// A weight that is not finite, before it came into a checkpoint.
@@ -53,6 +55,9 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
             "\(key) is \(size), and the data have \(needed) tokens; give that number or more"
         case .unevenRanks(let sequences, let ranks):
             "batch.sequences is \(sequences), which \(ranks) processes cannot share evenly"
+        case .tooFewExperts(let experts, let ranks):
+            "model.experts is \(experts), of which \(ranks) processes cannot hold one each; start fewer, or set "
+                + "parallel.experts false"
         case .notFinite(let step, let inARow, let place):
             "step \(step): \(clean(place)) is not finite, for the \(inARow) steps in a row; nothing of them was applied. "
                 + "A lower training.learning_rate or training.optimizer muonclip helps; training.skip_limit says how "
@@ -61,6 +66,9 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
             "step \(step): the weight \(clean(name)) is not finite; the checkpoints before this step are whole"
         }
     }
+
+    /// Whether another process is lost: what each of those that are left learns by itself.
+    public var isLoss: Bool { if case .communication(.lost) = self { true } else { false } }
 
     /// Takes the errors of this target's parts for its own.
     static func wrapping<Value>(_ body: () throws -> Value) throws(TrainingError) -> Value {

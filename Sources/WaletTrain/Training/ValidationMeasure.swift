@@ -27,10 +27,17 @@ struct ValidationMeasure {
         var (nats, targets, bits, textBytes) = (0.0, 0.0, 0.0, 0.0)
         // Each process takes every so many-th part.
         let (rank, ranks) = (trainer.communicator.rank, trainer.communicator.size)
-        for first in stride(from: rank * part, to: sequences, by: ranks * part) {
+        let parts = (sequences + part - 1) / part
+        for round in 0..<(parts + ranks - 1) / ranks {
+            let own = round * ranks + rank
+            // Where experts are apart all run as many passes: one that has no part left runs the first once more.
+            guard own < parts || trainer.model.exchange != nil else { break }
+            let first = own < parts ? own * part : 0
             let tokens = try TrainingError.wrapping { try reader.batch(first..<min(sequences, first + part)) }
             let batch = TrainingBatch(tokens: tokens.inputs, targets: tokens.targets, length: tokens.length)
             let pass = trainer.model.forward(Tape(trainer.model.arena, recording: false), batch)
+            try trainer.checkExchange()
+            guard own < parts else { break }
             let text = bytes.sums(losses: pass.tokenLosses, targets: batch.targets)
             nats += pass.loss * Double(batch.targetCount)
             targets += Double(batch.targetCount)

@@ -5,14 +5,11 @@ import WaletFormats
 
 @testable import WaletTrain
 
-/// Steps: parts add up, several processes agree, and what is not finite changes nothing.
+/// Steps: parts add up, and what is not finite changes nothing.
 @Suite struct TrainerTests {
-    private func trainer(
-        _ fixture: TrainingFixture, communicator: any Communicator = SingleProcess()
-    ) throws -> Trainer {
+    private func trainer(_ fixture: TrainingFixture) throws -> Trainer {
         let model = try fixture.model()
-        let trainer = Trainer(
-            model, Optimizer(model, .muonClip(tau: 100), try fixture.settings), communicator: communicator)
+        let trainer = Trainer(model, Optimizer(model, .muonClip(tau: 100), try fixture.settings))
         trainer.objective = fixture.objective
         return trainer
     }
@@ -40,63 +37,35 @@ import WaletFormats
         }
     }
 
-    /// Two processes, as one sees them: the other's values are this one's.
-    private final class Twin: Communicator {
-        let rank = 0
-        let size = 2
-        var gradientFactor: Float = 2
-        func sum(_ values: UnsafeMutableBufferPointer<Float>) {
-            for index in values.indices { values[index] *= gradientFactor }
-        }
-        func sum(_ values: UnsafeMutableBufferPointer<Double>) { for index in values.indices { values[index] *= 2 } }
-        func maximum(_ values: UnsafeMutableBufferPointer<Float>) {}
-        func sum(_ values: UnsafeMutableBufferPointer<Float>, on owner: Int) { sum(values) }
-        func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from owner: Int) {}
-        func exchange(_ sent: [UnsafeRawBufferPointer], _ received: [UnsafeMutableRawBufferPointer]) {}
-        func wait() {}
-    }
-
-    @Test func twoProcessesWithTheSamePartMakeTheStepOfOne() throws {
-        let fixture = try TrainingFixture("deepseek-v3")
-        let (one, two) = (try trainer(fixture), try trainer(fixture, communicator: Twin()))
-        let batch = try fixture.batch(0)
-        let a = try one.step(rate: 0.01, [batch])
-        let b = try two.step(rate: 0.01, [batch])
-        #expect(abs(a.loss - b.loss) < 1e-6 && abs(a.gradientNorm / b.gradientNorm - 1) < 1e-5)
-        #expect(
-            b.observed.expertCounts.mapValues { $0.reduce(0, +) }
-                == a.observed.expertCounts.mapValues {
-                    2 * $0.reduce(0, +)
-                })
-        for (a, b) in zip(one.model.parameters, two.model.parameters) {
-            #expect(distances(a.tensor.values, b.tensor.values).norm < 1e-3, "\(a.name)")
-        }
-    }
-
     @Test func gradientsThatAreNotFiniteChangeNothingAndAreAnErrorInTheEnd() throws {
         let fixture = try TrainingFixture("deepseek-v3")
-        let twin = Twin()
-        let trainer = try trainer(fixture, communicator: twin)
+        let trainer = try trainer(fixture)
         trainer.skipLimit = 2
-        twin.gradientFactor = .infinity
+        let batch = try fixture.batch(0)
+        /// A step whose gradients are multiplied by a factor.
+        func step(_ factor: Float, number: Int = 0) throws -> StepOutcome {
+            try trainer.step(rate: 0.01, parts: 1, step: number) { _, tape in
+                var objective = trainer.objective
+                objective.share = factor
+                return (trainer.model.forward(tape, batch, objective), batch, 1)
+            }
+        }
         let before = trainer.model.parameters.map(\.tensor.values)
         let state = trainer.optimizer.state.map(\.tensor.values)
         for number in 1...2 {
-            let outcome = try trainer.step(rate: 0.01, [try fixture.batch(0)])
+            let outcome = try step(.infinity)
             #expect(!outcome.isApplied && trainer.skippedInARow == number && trainer.optimizer.steps == 0)
             #expect(outcome.notFinite == "the gradient of model.embed_tokens.weight")
         }
         #expect(trainer.model.parameters.map(\.tensor.values) == before)
         #expect(trainer.optimizer.state.map(\.tensor.values) == state)
         // A good one in between, and the count begins anew.
-        twin.gradientFactor = 2
-        #expect(try trainer.step(rate: 0.01, [try fixture.batch(0)]).isApplied && trainer.skippedInARow == 0)
-        twin.gradientFactor = .nan
-        for _ in 0..<2 { _ = try trainer.step(rate: 0.01, [try fixture.batch(0)]) }
+        #expect(try step(2).isApplied && trainer.skippedInARow == 0)
+        for _ in 0..<2 { _ = try step(.nan) }
         #expect(
             throws: TrainingError.notFinite(
                 step: 7, inARow: 3, place: "the gradient of model.embed_tokens.weight")
-        ) { try trainer.step(rate: 0.01, [try fixture.batch(0)], step: 7) }
+        ) { try step(.nan, number: 7) }
     }
 
     @Test func aLossThatIsNotFiniteChangesNothing() throws {
