@@ -4,7 +4,7 @@ MODEL ?= smollm2
 PROMPT ?= What is the capital of Germany?
 SWIFT_FLAGS ?=
 
-.PHONY: run test build setup data bench precision lint format clean help
+.PHONY: run test test-mpi build setup data bench precision lint format clean help
 
 help: ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,10 @@ test: setup data ## Sets up and passes all tests
 	Tests/Web/run.sh
 	swift build -c release --build-tests $(SWIFT_FLAGS)
 	swift test -c release --skip-build --disable-xctest --no-parallel $(SWIFT_FLAGS)
+
+test-mpi: ## Sets up OpenMPI too, builds with it into .build-mpi, tests training on several processes
+	@Tools/setup.sh mpi
+	Tools/test-mpi.sh
 
 build: setup ## Builds the command line tool in release mode: .build/release/walet
 	swift build -c release --product walet $(SWIFT_FLAGS)

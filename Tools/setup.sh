@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Brings a fresh Debian machine to where Walet builds: missing packages by apt, Python tools into .venv. Does nothing,
-# in a second, where all of it is there. Prints to standard error only.
+# in a second, where all of it is there. Prints to standard error only. `Tools/setup.sh mpi` adds OpenMPI, which nothing
+# but training on several processes needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,6 +14,7 @@ fi
 # postgresql and its client: the accounts' tests start a server of their own.
 packages=(libopenblas-dev libpcre2-dev libpq-dev libsqlite3-dev zlib1g-dev g++ git pkg-config postgresql postgresql-client
     python3 python3-venv ca-certificates)
+[ "${1:-}" != mpi ] || packages+=(libopenmpi-dev openmpi-bin)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

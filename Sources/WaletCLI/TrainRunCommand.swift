@@ -171,28 +171,33 @@ struct StoppedTraining: Error, CustomStringConvertible {
 
 /// SIGINT and SIGTERM, and SIGUSR1, which `mpirun` passes on and batch systems send before they end a job: noted for whoever
 /// looks between two steps. A second one ends the process at once.
-private final class StopSignals {
-    private final class Received: Sendable { let name = Mutex<String?>(nil) }
+///
+/// Not a source of signals of Dispatch: on Linux one was seen to miss a SIGTERM under `mpirun`.
+private struct StopSignals {
+    private static let signals: [(number: Int32, name: String)] = [
+        (SIGINT, "SIGINT"), (SIGTERM, "SIGTERM"), (SIGUSR1, "SIGUSR1"),
+    ]
+    /// What a handler may touch: numbers that are there before it is installed.
+    private static let received = Atomic<Int32>(0)
+    private static let isQuiet = Atomic<Bool>(false)
 
-    private let received = Received()
-    private let sources: [any DispatchSourceSignal]
-
-    var name: String? { received.name.withLock { $0 } }
+    var name: String? {
+        let number = Self.received.load(ordering: .relaxed)
+        return Self.signals.first { $0.number == number }?.name
+    }
 
     /// - Parameter isQuiet: whether somebody else says that the run stops.
     init(isQuiet: Bool) {
-        let signals = [(SIGINT, "SIGINT"), (SIGTERM, "SIGTERM"), (SIGUSR1, "SIGUSR1")]
-        sources = signals.map { DispatchSource.makeSignalSource(signal: $0.0, queue: .global()) }
-        for ((number, name), source) in zip(signals, sources) {
-            signal(number, SIG_IGN)
-            source.setEventHandler { [received] in
-                received.name.withLock { $0 = name }
-                if !isQuiet { Terminal.log("stopping after this step; once more ends at once") }
+        Self.received.store(0, ordering: .relaxed)
+        Self.isQuiet.store(isQuiet, ordering: .relaxed)
+        for (number, _) in Self.signals {
+            signal(number) { number in
+                StopSignals.received.store(number, ordering: .relaxed)
                 signal(number, SIG_DFL)
+                if StopSignals.isQuiet.load(ordering: .relaxed) { return }
+                let text: StaticString = "stopping after this step; once more ends at once\n"
+                _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
             }
-            source.resume()
         }
     }
-
-    deinit { for source in sources { source.cancel() } }
 }
