@@ -33,7 +33,7 @@ let package = Package(
             name: "WaletCLI",
             dependencies: [
                 "Walet", "WaletAccounts", "WaletAudit", "WaletPlan", "WaletProvenance", "WaletServer",
-                "WaletSystem", "WaletTrain", "WaletJSON",
+                "WaletSystem", "WaletTasks", "WaletTrain", "WaletJSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -122,6 +122,7 @@ let package = Package(
         .target(name: "WaletSystem", dependencies: ["CWaletSystem"]),
         .target(name: "WaletTensor", dependencies: ["CWaletKernels"]),
         .target(name: "WaletJSON"),
+        .target(name: "WaletTasks"),
         .target(name: "CWaletAutodiff", dependencies: ["CWaletKernels"]),
         .target(name: "CWaletKernels"),
         // Empty without the trait.
@@ -204,6 +205,7 @@ let package = Package(
             // To optimise what runs once takes longer than to run it.
             swiftSettings: [.unsafeFlags(["-Onone"])]),
         .testTarget(name: "WaletSystemTests", dependencies: ["WaletSystem", "WaletTestHelper"]),
+        .testTarget(name: "WaletTasksTests", dependencies: ["WaletTasks"]),
         .testTarget(name: "WaletTests", dependencies: ["Walet", "WaletAudit", "WaletCLI"]),
         .testTarget(name: "WaletTextTests", dependencies: ["WaletText", "WaletJSON"]),
         .testTarget(

@@ -1,4 +1,6 @@
-// How fast a disk gives blocks at random places of a file past the page cache: the limit of streamed decoding.
+// How fast a disk gives blocks at random places of a file past the page cache: the limit of streamed decoding. Blocks go
+// into large pages, and one after the other into 128 MB of them: into a few buffers that the processor's cache still holds a
+// virtual disk is half as fast again, and into small pages it is slower by a third.
 // direct_read FILE SECONDS [BLOCK THREADS]...: prints GB/s of each, as JSON.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -9,11 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
+enum { MEMORY = 128 << 20, LARGE = 2 << 20 };
 static int file;
 static int64_t block, size;
+static char *memory;
+static _Atomic int64_t turn;
 static double deadline;
 static _Atomic int64_t bytes;
 
@@ -24,12 +30,11 @@ static double now(void) {
 }
 
 static void *work(void *seed) {
-    void *target;
-    if (posix_memalign(&target, 1 << 21, (size_t)block) != 0) exit(1);
     uint64_t state = (uint64_t)(uintptr_t)seed * 0x9E3779B97F4A7C15u + (uint64_t)time(NULL);
     while (now() < deadline) {
         state = state * 6364136223846793005u + 1442695040888963407u;
         int64_t offset = (int64_t)((state >> 20) % (uint64_t)((size - block) / 4096)) * 4096;
+        char *target = memory + atomic_fetch_add(&turn, 1) % (MEMORY / block) * block;
         ssize_t got = pread(file, target, (size_t)block, offset);
         if (got != block) {
             fprintf(stderr, "read of %ld bytes at %ld: %s\n", (long)block, (long)offset, got < 0 ? strerror(errno) : "short");
@@ -37,7 +42,6 @@ static void *work(void *seed) {
         }
         atomic_fetch_add(&bytes, got);
     }
-    free(target);
     return NULL;
 }
 
@@ -49,6 +53,9 @@ int main(int count, char **arguments) {
         return 1;
     }
     size = lseek(file, 0, SEEK_END);
+    if (posix_memalign((void **)&memory, LARGE, MEMORY) != 0) return 1;
+    madvise(memory, MEMORY, MADV_HUGEPAGE);
+    memset(memory, 1, MEMORY);
     printf("[");
     for (int index = 3; index + 1 < count; index += 2) {
         block = atol(arguments[index]);

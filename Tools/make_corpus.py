@@ -172,7 +172,7 @@ SOURCES = {"linux-doc": linux_doc, "gcide": gcide, "anarchism": anarchism, "fort
 
 
 def main():
-    if len(sys.argv) < 2 or any(name not in SOURCES for name in sys.argv[2:]):
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-") or any(name not in SOURCES for name in sys.argv[2:]):
         sys.exit(f"make_corpus.py OUT [{'|'.join(SOURCES)}]…")
     out = pathlib.Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)

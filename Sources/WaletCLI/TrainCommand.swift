@@ -11,7 +11,7 @@ struct TrainCommand: AsyncParsableCommand {
             """,
         subcommands: [
             TrainRunCommand.self, TrainTokenizerCommand.self, TrainDataCommand.self, TrainReportCommand.self,
-            TrainExportCommand.self, TrainKeysCommand.self,
+            TrainExportCommand.self, TrainKeysCommand.self, TrainProblemsCommand.self,
         ],
         defaultSubcommand: TrainRunCommand.self)
 }

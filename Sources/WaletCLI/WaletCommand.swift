@@ -18,9 +18,9 @@ struct WaletCommand: AsyncParsableCommand {
         version: Version.current,
         subcommands: [
             RunCommand.self, ScoreCommand.self, TokenizeCommand.self, TemplateCommand.self, ShowCommand.self,
-            ListCommand.self, PullCommand.self, RemoveCommand.self, VerifyCommand.self, BenchCommand.self,
-            ServeCommand.self, AuditCommand.self, KeysCommand.self, UsageCommand.self, PlanCommand.self,
-            CostCommand.self, TrainCommand.self,
+            ListCommand.self, PullCommand.self, RemoveCommand.self, VerifyCommand.self, PackCommand.self,
+            BenchCommand.self, EvalCommand.self, ServeCommand.self, AuditCommand.self, KeysCommand.self,
+            UsageCommand.self, PlanCommand.self, CostCommand.self, TrainCommand.self,
         ])
 
     /// ArgumentParser's own `main` exits with 64 for wrong usage; the contract with scripts says 2.

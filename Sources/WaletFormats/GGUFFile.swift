@@ -30,6 +30,8 @@ public final class GGUFFile: Sendable {
     public let alignment: Int
     /// Keys in the order of the file.
     public let keys: [String]
+    /// The bytes of each key with its value.
+    let keyRanges: [Range<Int>]
     /// In the order of the file's list.
     public let tensors: [Tensor]
     private let values: [String: GGUFValue]
@@ -43,6 +45,7 @@ public final class GGUFFile: Sendable {
         version = parser.version
         alignment = parser.alignment
         keys = parser.keys
+        keyRanges = parser.keyRanges
         tensors = parser.tensors
         values = parser.values
         positions = parser.positions
@@ -60,6 +63,7 @@ public final class GGUFFile: Sendable {
         var version = 0
         var alignment = 32
         var keys: [String] = []
+        var keyRanges: [Range<Int>] = []
         var values: [String: GGUFValue] = [:]
         var tensors: [Tensor] = []
         var positions: [String: Int] = [:]
@@ -112,6 +116,7 @@ public final class GGUFFile: Sendable {
         }
 
         mutating func keyAndValue() throws(FormatError) {
+            let start = reader.offset
             let what = keys.last.map { "the key after \($0)" } ?? "the first key"
             guard let range = reader.string() else { throw ends(in: what) }
             guard range.count > 0, range.count <= GGUFFile.maximumKey else {
@@ -127,6 +132,7 @@ public final class GGUFFile: Sendable {
             let value = try value(of: key, kind, depth: 0)
             guard values.updateValue(value, forKey: key) == nil else { throw failure(key, "this key once", "twice") }
             keys.append(key)
+            keyRanges.append(start..<reader.offset)
         }
 
         mutating func value(of key: String, _ kind: GGUFKind, depth: Int) throws(FormatError) -> GGUFValue {

@@ -67,6 +67,19 @@ public final class MappedFile: @unchecked Sendable {
     // What the views of an empty file point at; nothing is ever read from there.
     private static var nowhere: UnsafeRawPointer { UnsafeRawPointer(bitPattern: 64)! }
 
+    /// A copy of a few bytes, read past the mapping: a touch of that can map two megabytes of the file's cache, which a
+    /// process that is to stay small would have to count as its own.
+    /// - Throws: ``FormatError`` for what cannot be read or is not there any more.
+    func copy(at offset: Int, count: Int, field: String) throws(FormatError) -> [UInt8] {
+        let (bytes, failure) = FileSystem.read(descriptor, count: count, at: offset)
+        guard bytes.count == count else {
+            throw FormatError(
+                file: path, field: field, expected: "\(count) bytes at \(offset)",
+                found: failure ?? "\(bytes.count) bytes; it was cut while in use")
+        }
+        return bytes
+    }
+
     /// - Throws: ``FormatError`` where the file has become shorter than it was when it was opened.
     public func checkIntact() throws(FormatError) {
         var status = stat()
@@ -128,16 +141,25 @@ enum FileSystem {
         return bytes
     }
 
-    private static func read(_ descriptor: Int32, count: Int) -> (bytes: [UInt8], failure: String?) {
+    /// As many of the bytes as there are, from the descriptor's position or from an offset of the file.
+    fileprivate static func read(
+        _ descriptor: Int32, count: Int, at offset: Int? = nil
+    ) -> (bytes: [UInt8], failure: String?) {
         var failure: String?
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             while filled < count, let start = buffer.baseAddress {
                 #if canImport(Darwin)
-                    let got = Darwin.read(descriptor, start + filled, count - filled)
+                    let got =
+                        offset.map { pread(descriptor, start + filled, count - filled, off_t($0 + filled)) }
+                        ?? Darwin.read(descriptor, start + filled, count - filled)
                 #elseif canImport(Musl)
-                    let got = Musl.read(descriptor, start + filled, count - filled)
+                    let got =
+                        offset.map { pread(descriptor, start + filled, count - filled, off_t($0 + filled)) }
+                        ?? Musl.read(descriptor, start + filled, count - filled)
                 #else
-                    let got = Glibc.read(descriptor, start + filled, count - filled)
+                    let got =
+                        offset.map { pread(descriptor, start + filled, count - filled, off_t($0 + filled)) }
+                        ?? Glibc.read(descriptor, start + filled, count - filled)
                 #endif
                 if got < 0 {
                     if errno == EINTR { continue }

@@ -209,10 +209,6 @@ public struct ModelFolder: Sendable {
             generation: extra)
         return (configuration, generation)
     }
-
-    private static func lastPart(_ path: String) -> String {
-        path.split(separator: "/").last.map(String.init) ?? path
-    }
 }
 
 extension ModelFolder {
@@ -222,9 +218,9 @@ extension ModelFolder {
             return try folder.files().map { File(name: $0, bytes: FileSystem.size(folder.path($0)) ?? 0) }
         }
         if case .gguf(let set) = contents {
-            return set.parts.map { File(name: Self.lastPart($0.file.path), bytes: $0.file.size) }
+            return set.parts.map { File(name: lastPart($0.file.path), bytes: $0.file.size) }
         }
-        return [File(name: Self.lastPart(path), bytes: FileSystem.size(path) ?? 0)]
+        return [File(name: lastPart(path), bytes: FileSystem.size(path) ?? 0)]
     }
 
     /// Where a file of ``files()`` really lies.
@@ -232,7 +228,7 @@ extension ModelFolder {
     public func location(of file: File) throws(FormatError) -> String {
         if let folder { return try folder.locate(file.name) }
         if case .gguf(let set) = contents,
-            let part = set.parts.first(where: { Self.lastPart($0.file.path) == file.name })
+            let part = set.parts.first(where: { lastPart($0.file.path) == file.name })
         {
             return part.file.path
         }

@@ -183,15 +183,15 @@ public final class SafetensorsSource: WeightSource {
                 found: "none of this name")
         }
         guard tensor.shape == [2] else { throw mismatch(file, tensor, [2]) }
-        let pointer = file.pointer(to: tensor)
+        let bytes = try file.file.copy(at: tensor.range.lowerBound, count: tensor.range.count, field: tensor.name)
         switch tensor.element {
         case .i64:
-            return (0..<2).map {
-                Int(Int64(littleEndian: pointer.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self)))
+            return bytes.withUnsafeBytes { bytes in
+                (0..<2).map { Int(Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self))) }
             }
         case .i32:
-            return (0..<2).map {
-                Int(Int32(littleEndian: pointer.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self)))
+            return bytes.withUnsafeBytes { bytes in
+                (0..<2).map { Int(Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self))) }
             }
         default: throw wrongElement(file, tensor, "I64 or I32")
         }

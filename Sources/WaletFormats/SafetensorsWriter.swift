@@ -43,7 +43,7 @@ public final class SafetensorsWriter {
         self.path = path
         self.entries = entries
         temporary = path + ".partial"
-        descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
         guard descriptor >= 0 else {
             throw FormatError(file: path, expected: "a file that can be written", found: FileSystem.lastError())
         }
@@ -52,10 +52,17 @@ public final class SafetensorsWriter {
     }
 
     /// What a file of some tensors begins with: the length of the header, and the header.
-    public static func header(_ entries: [Entry], metadata: [String: String] = ["format": "pt"]) -> [UInt8] {
+    /// - Parameters:
+    ///   - metadata: `__metadata__`; left out where it is empty.
+    ///   - alignment: what the data begins at a multiple of, itself a multiple of eight.
+    public static func header(
+        _ entries: [Entry], metadata: [String: String] = ["format": "pt"], alignment: Int = 8
+    ) -> [UInt8] {
         var header = JSONObject()
-        header["__metadata__"] = .object(
-            JSONObject(metadata.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
+        if !metadata.isEmpty {
+            header["__metadata__"] = .object(
+                JSONObject(metadata.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
+        }
         var offset = 0
         for entry in entries {
             header[entry.name] = .object(
@@ -66,8 +73,8 @@ public final class SafetensorsWriter {
             offset += entry.bytes
         }
         var text = Array(JSONValue.object(header).text().utf8)
-        // The data begins at a multiple of eight.
-        while text.count % 8 != 0 { text.append(UInt8(ascii: " ")) }
+        let length = (8 + text.count + alignment - 1) / alignment * alignment - 8
+        text.append(contentsOf: repeatElement(UInt8(ascii: " "), count: length - text.count))
         return withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text
     }
 
@@ -125,7 +132,7 @@ public enum AtomicFile {
         func failure() -> FormatError {
             FormatError(file: path, expected: "a file that can be written", found: FileSystem.lastError())
         }
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
         guard descriptor >= 0 else { throw failure() }
         var done = 0
         while done < bytes.count {

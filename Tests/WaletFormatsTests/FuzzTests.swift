@@ -19,11 +19,25 @@ import WaletFormats
             _ = try model.tokenizerFiles()
             _ = model.configuration.parameters
             guard let source = model.source else { return nil }
+            layOut(model)
             var walk = ModelWalk(model.configuration, source)
             try walk.run()
             return nil
         } catch {
             return error
+        }
+    }
+
+    /// Lays a model out anew, where it has experts: every piece is there, and none on top of another.
+    private static func layOut(_ model: ModelFolder) {
+        guard model.configuration.experts != nil, let layout = try? model.packedLayout() else { return }
+        for file in layout.files {
+            var end = file.header.count
+            for piece in file.pieces {
+                #expect(piece.range.lowerBound >= end && piece.range.upperBound <= file.size)
+                #expect(piece.sourceOffset + piece.range.count <= layout.sources[piece.source].size)
+                end = piece.range.upperBound
+            }
         }
     }
 

@@ -55,6 +55,15 @@ struct BlockPlan: Sendable {
         merge(widestHole)
     }
 
+    /// One stretch, of whatever lies there.
+    /// - Parameter offset: a multiple of the block.
+    init(file: Int, offset: Int, count: Int) {
+        let blocks = (count + WeightFile.block - 1) / WeightFile.block * WeightFile.block
+        stretches = [Stretch(file: file, offset: offset, count: blocks, needed: count, place: 0)]
+        parts = [Part(name: "bytes", file: file, offset: offset, count: count)]
+        byteCount = blocks
+    }
+
     private mutating func merge(_ widestHole: Int) {
         let block = WeightFile.block
         let order = parts.indices.sorted { (parts[$0].file, parts[$0].offset) < (parts[$1].file, parts[$1].offset) }

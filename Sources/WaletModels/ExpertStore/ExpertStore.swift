@@ -85,6 +85,7 @@ public final class ExpertStore: @unchecked Sendable {
             statistics.slabBytes += size * slabs[index]
             statistics.experts += counts[index]
         }
+        WeightMemory.populate(classes.map(\.memory))
         spare = max(0, room - statistics.slabBytes)
         self.files = files
         transfer = BlockTransfer(files, reader, isDirect: isDirect)

@@ -95,7 +95,7 @@ enum ReadProbe {
     }
 
     /// Has the page cache forget blocks, so that they are read and not found.
-    private static func forget(_ plans: [BlockPlan], _ files: WeightFiles) {
+    static func forget(_ plans: [BlockPlan], _ files: WeightFiles) {
         #if os(Linux)
             for stretch in plans.flatMap(\.stretches) {
                 let descriptor = files.files[stretch.file].mapped.descriptor

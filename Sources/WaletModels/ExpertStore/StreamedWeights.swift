@@ -131,9 +131,12 @@ public final class StreamedWeights: WeightSource {
                 file: path, limit: options.memoryLimit, dense: dense, experts: fewest,
                 expertCount: layers.isEmpty ? 0 : Set(layers.map(\.slabBytes)).count * perToken)
         }
+        // Norms and biases were read through the mapping, up to two megabytes of the file's cache for each.
+        for file in files.files { file.dropMappedPages() }
         let reader = options.reader ?? Self.makeReader()
         let plans = layers.flatMap(\.plans) + wanted.map(\.plan)
         let isDirect = ReadProbe.isDirect(options.mode, plans, files, reader)
+        WeightMemory.populate(wanted.map(\.memory))
         var transfer = BlockTransfer(files, reader, isDirect: isDirect)
         for (index, (name, plan, memory)) in wanted.enumerated() {
             transfer.start(index, name, plan, into: memory.start)
@@ -154,7 +157,7 @@ public final class StreamedWeights: WeightSource {
         try checkIntact()
     }
 
-    private static func makeReader() -> any BlockReader {
+    static func makeReader() -> any BlockReader {
         RingReader(depth: readsUnderWay) ?? ThreadReader(threads: readsUnderWay)
     }
 

@@ -17,34 +17,16 @@ final class WeightFile: Sendable {
     let mapped: MappedFile
     /// For reads of whole blocks; -1 where there are no direct reads.
     let direct: Int32
-    private let stamp: Stamp
-
-    /// What tells that somebody has written to the file.
-    private struct Stamp: Equatable {
-        var size: Int
-        var seconds: Int
-        var nanoseconds: Int
-
-        init?(_ descriptor: Int32) {
-            var status = stat()
-            guard fstat(descriptor, &status) == 0 else { return nil }
-            size = Int(status.st_size)
-            #if canImport(Darwin)
-                (seconds, nanoseconds) = (status.st_mtimespec.tv_sec, status.st_mtimespec.tv_nsec)
-            #else
-                (seconds, nanoseconds) = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
-            #endif
-        }
-    }
+    private let stamp: FileStamp
 
     init(_ mapped: MappedFile) throws(FormatError) {
-        guard let stamp = Stamp(mapped.descriptor) else {
+        guard let stamp = FileStamp(mapped.descriptor) else {
             throw FormatError(file: mapped.path, expected: "a readable file", found: String(cString: strerror(errno)))
         }
         self.mapped = mapped
         self.stamp = stamp
         let direct = walet_open_direct(mapped.descriptor)
-        self.direct = direct >= 0 && Stamp(direct) == stamp ? direct : -1
+        self.direct = direct >= 0 && FileStamp(direct) == stamp ? direct : -1
         if direct >= 0, self.direct < 0 { close(direct) }
     }
 
@@ -52,7 +34,7 @@ final class WeightFile: Sendable {
 
     /// - Throws: ``FormatError`` where the file has been written to, or cut, since it was opened.
     func checkUnchanged() throws(FormatError) {
-        guard let now = Stamp(mapped.descriptor), now != stamp else { return }
+        guard let now = FileStamp(mapped.descriptor), now != stamp else { return }
         throw FormatError(
             file: mapped.path, expected: "the \(stamp.size) bytes that it had when it was opened",
             found: now.size == stamp.size
