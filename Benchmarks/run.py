@@ -9,7 +9,6 @@ import argparse
 import datetime
 import fnmatch
 import json
-import mmap
 import os
 import pathlib
 import re
@@ -112,7 +111,6 @@ def versions(walet):
 class Bench:
     def __init__(self, arguments):
         self.arguments = arguments
-        self.warmed = set()
         self.models = {"smollm2": ROOT / ".models" / "smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"}
         self.suffix = "-small" if arguments.small else ""
         folder = WORK / "models"
@@ -209,25 +207,13 @@ class Bench:
         return " ".join(words)
 
     def warm(self, model):
-        """Has the model's files in the page cache, in pages as large as the file system has them.
-
-        Pages that another program read stay as they are, mostly small: so the first time a file is dropped from the
-        cache and mapped anew, with the advice that Walet gives (MADV_HUGEPAGE, then MADV_POPULATE_READ). All programs
-        find the same pages.
-        """
+        """Reads the model's files, so that they are in the page cache."""
         path = self.models[model]
+        buffer = bytearray(1 << 24)
         for file in sorted(path.glob("*.safetensors")) if path.is_dir() else [path]:
-            with open(file, "rb") as stream:
-                if file not in self.warmed:
-                    os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-                    self.warmed.add(file)
-                with mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as mapped:
-                    for advice in (14, 22):
-                        try:
-                            mapped.madvise(advice)
-                        except OSError:  # an older kernel: reading does, more slowly
-                            while stream.read(1 << 24):
-                                pass
+            with open(file, "rb", buffering=0) as stream:
+                while stream.readinto(buffer):
+                    pass
 
     def measure(self, contestant, outputs=None):
         """One figure; `outputs` holds what programs printed in this round, as one run may give several figures."""
