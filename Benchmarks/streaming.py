@@ -3,6 +3,7 @@
     python3 Benchmarks/streaming.py --rounds 3             # all rows, about ten minutes; docs/streaming.md gets the table
     python3 Benchmarks/streaming.py --rounds 1 --append    # one round more, for a machine that is idle a minute at a time
     python3 Benchmarks/streaming.py --report               # the table of what was measured last
+    python3 Benchmarks/streaming.py --k2                   # Kimi K2's shape in 8 GiB: makes 23 GB, runs, compares, says
 
 In a round every program runs once, and the disk is measured before each: random direct reads of blocks, several sizes and
 numbers of threads, of which the fastest counts. Every program runs in a memory cgroup of its own (version 1 or 2, needs
@@ -79,6 +80,12 @@ def forget(model):
         os.close(descriptor)
 
 
+def build_probe():
+    probe = BENCH / "direct_read"
+    subprocess.run(["cc", "-O2", "-pthread", ROOT / "Benchmarks" / "direct_read.c", "-o", probe], check=True)
+    return probe
+
+
 def disk_speed(probe, model):
     path = max(files_of(model), key=lambda path: path.stat().st_size)
     output = subprocess.run([probe, path, "0.5", *BLOCKS], check=True, capture_output=True, text=True).stdout
@@ -117,7 +124,7 @@ def measure_llama(model, limit, steps, threads):
 
 def tokens_are_equal(arguments, model, limit):
     """Log probabilities of a text with and without a limit, to the last bit."""
-    ids = ",".join(str(7 + 613 * index % 160_000) for index in range(48))
+    ids = ",".join(str(7 + 613 * index % 65_000) for index in range(48))
     outputs = []
     for extra in [[], ["--memory", str(limit)]]:
         command = [arguments.walet, "score", BENCH / "models" / model, "--tokens", ids, "--top", "3", "--json", *extra]
@@ -160,6 +167,27 @@ def summary(row):
     if "llama.cpp" in row:
         result["llama.cpp"] = row["llama.cpp"].get("decode_tokens_per_second", row["llama.cpp"].get("error"))
     return result
+
+
+def k2_shape(arguments, probe):
+    """A model as wide as Kimi K2, three layers of it, in a cgroup of 8 GiB that holds everything."""
+    model = "k2-shape"
+    if not (BENCH / "models" / model).exists():
+        make = ROOT / "Benchmarks" / "make_random_model.py"
+        subprocess.run([sys.executable, make, "int4", BENCH / "models" / model, "--k2", "--layers", "3", "--vocabulary",
+                        "65536"], check=True)
+    forget(model)
+    command = [arguments.walet, "bench", BENCH / "models" / model, "--memory", "7.6G", "--prompt", "32", "--generate",
+               "32", "--json"]
+    done, peak = in_cgroup(8 * GIB, command)
+    if done.returncode != 0:
+        sys.exit(f"walet: {done.stderr.strip() or done.returncode}")
+    result = json.loads(done.stdout)
+    print(json.dumps({
+        "decode": result["decode_tokens_per_second"], "peak_resident": result["peak_resident_bytes"],
+        "cgroup_peak": peak, "read": result["decode_experts"]["read_gb_per_second"], "disk": disk_speed(probe, model),
+        "planned_error": result["planned"]["error"], "equal": tokens_are_equal(arguments, model, int(7.6 * GIB)),
+    }))
 
 
 def spread(values, form="{:.2f}"):
@@ -221,15 +249,17 @@ def main():
     parser.add_argument("--report", action="store_true", help="measure nothing")
     parser.add_argument("--rows", help="a regular expression that chooses rows, as in 'gguf 1.5'")
     parser.add_argument("--equal", action="store_true", help="compare log probabilities too: reads whole models")
+    parser.add_argument("--k2", action="store_true", help="Kimi K2's shape in 8 GiB, and nothing else")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--peer-steps", type=int, default=4)
     parser.add_argument("--walet", default=str(ROOT / ".build" / "release" / "walet"))
     arguments = parser.parse_args()
+    if arguments.k2:
+        return k2_shape(arguments, build_probe())
     results = json.loads(RESULTS.read_text()) if (arguments.append or arguments.report) and RESULTS.exists() else {}
     results.setdefault("rounds", [])
     if not arguments.report:
-        probe = BENCH / "direct_read"
-        subprocess.run(["cc", "-O2", "-pthread", ROOT / "Benchmarks" / "direct_read.c", "-o", probe], check=True)
+        probe = build_probe()
         results["machine"] = cpu()
         results["version"] = subprocess.run([arguments.walet, "--version"], capture_output=True, text=True).stdout.strip()
         for _ in range(arguments.rounds):

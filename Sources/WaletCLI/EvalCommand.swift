@@ -57,6 +57,8 @@ struct EvalCommand: AsyncParsableCommand {
             throw ValidationError(error.description)
         }
         let log = try out.map { try LineFile($0) }
+        // What cannot be written is said before the work, not after it.
+        if let plot { try Files.write(chart([], model.name).svg(), to: plot) }
         var runs: [TaskRun] = []
         for way in try ways(of: model) {
             options.thinking = way.thinking
@@ -70,7 +72,10 @@ struct EvalCommand: AsyncParsableCommand {
                 Terminal.output(Terminal.table(run.table) + "\n")
             }
         }
-        if let plot { try Data(chart(runs, model.name).svg().utf8).write(to: URL(filePath: plot)) }
+        if let plot {
+            try Files.write(chart(runs, model.name).svg(), to: plot)
+            Terminal.log("the plot is in \(plot)")
+        }
     }
 
     enum Thinking: String, ExpressibleByArgument, CaseIterable { case on, off, both, template }
@@ -334,7 +339,7 @@ final class LineFile: @unchecked Sendable {
     init(_ path: String) throws {
         guard FileManager.default.createFile(atPath: path, contents: nil),
             let handle = FileHandle(forWritingAtPath: path)
-        else { throw CocoaError(.fileWriteNoPermission, userInfo: [NSFilePathErrorKey: path]) }
+        else { throw PlanError.file(path: path, reason: "it cannot be written: \(String(cString: strerror(errno)))") }
         self.handle = handle
     }
 

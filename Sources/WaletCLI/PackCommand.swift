@@ -1,6 +1,5 @@
 import ArgumentParser
 import Foundation
-import Synchronization
 import Walet
 import WaletPlan
 
@@ -33,15 +32,7 @@ struct PackCommand: AsyncParsableCommand {
         _ = try memoryLimit
     }
 
-    private var memoryLimit: Int? {
-        get throws {
-            do throws(PlanError) {
-                return try memory.map { text throws(PlanError) in try Quantity.bytes(text, field: "--memory") }
-            } catch {
-                throw ValidationError("\(error)")
-            }
-        }
-    }
+    private var memoryLimit: Int? { get throws { try SizeOption.bytes(memory, "--memory") } }
 
     func run() async throws {
         try await Puller.pullIfNamed(model)
@@ -250,16 +241,15 @@ struct PackReport {
 }
 
 /// How far packing has come: a line that moves on a terminal, and one for each file everywhere.
-final class PackProgress: Sendable {
-    private let total: Int
-    private let state = Mutex((bytes: 0, shown: -1))
+struct PackProgress {
+    private let bytes: ByteProgress
 
     /// - Parameter total: bytes to be written and read again.
-    init(total: Int) { self.total = total }
+    init(total: Int) { bytes = ByteProgress("packing", total: total) }
 
     func take(_ event: ModelPacker.Event) {
         switch event {
-        case .advanced(let file, let bytes): advance(file, bytes)
+        case .advanced(let file, let count): bytes.advance(file, count)
         case .found(let file): say(file, "is whole since an earlier run")
         case .damaged(let file): say(file, "is gone or not what was written; it is written again")
         case .finished(let file): say(file, "written and compared")
@@ -271,19 +261,5 @@ final class PackProgress: Sendable {
         Terminal.log("\(Terminal.printable(file)): \(words)")
     }
 
-    private func advance(_ file: String, _ bytes: Int) {
-        guard Terminal.errorIsTerminal, total > 0 else { return }
-        let percent = state.withLock { state -> Int? in
-            state.bytes += bytes
-            let percent = min(100, Int(100 * Double(state.bytes) / Double(total)))
-            guard percent != state.shown else { return nil }
-            state.shown = percent
-            return percent
-        }
-        if let percent { Terminal.progress("\r\u{1B}[Kpacking \(percent)% \(Terminal.printable(file))") }
-    }
-
-    func end() {
-        if Terminal.errorIsTerminal { Terminal.progress("\r\u{1B}[K") }
-    }
+    func end() { bytes.end() }
 }

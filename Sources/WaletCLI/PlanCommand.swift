@@ -94,14 +94,9 @@ struct MachineArguments: ParsableArguments {
 
     private var described: Machine.Description {
         get throws {
-            do throws(PlanError) {
-                return Machine.Description(
-                    memory: try memory.map { text throws(PlanError) in try Quantity.bytes(text, field: "--memory") },
-                    cores: cores, memorySpeed: memorySpeed.map { $0 * 1e9 }, diskSpeed: diskSpeed.map { $0 * 1e9 },
-                    disk: disk)
-            } catch {
-                throw ValidationError("\(error)")
-            }
+            Machine.Description(
+                memory: try SizeOption.bytes(memory, "--memory"), cores: cores,
+                memorySpeed: memorySpeed.map { $0 * 1e9 }, diskSpeed: diskSpeed.map { $0 * 1e9 }, disk: disk)
         }
     }
 

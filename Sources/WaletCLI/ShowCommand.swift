@@ -63,34 +63,9 @@ struct ShowCommand: AsyncParsableCommand {
         }
         return try await Interrupt.cancelling { [origin] in
             let folder = try ModelFolder(LanguageModel.locate(model))
-            let progress = HashProgress(total: try folder.files().reduce(0) { $0 + $1.bytes })
+            let progress = ByteProgress("hashing", total: try folder.files().reduce(0) { $0 + $1.bytes })
             defer { progress.end() }
             return try BillOfMaterials(folder, origin: origin, tool: Version.current, progress: progress.advance)
         }
-    }
-}
-
-/// How far the hashing of files has come, on a terminal.
-final class HashProgress: Sendable {
-    private let total: Int
-    private let state = Mutex((bytes: 0, shown: -1))
-
-    init(total: Int) { self.total = total }
-
-    /// - Parameter bytes: read since the last call.
-    func advance(_ file: String, _ bytes: Int) {
-        guard Terminal.errorIsTerminal, total > 0 else { return }
-        let percent = state.withLock { state -> Int? in
-            state.bytes += bytes
-            let percent = min(100, Int(100 * Double(state.bytes) / Double(total)))
-            guard percent != state.shown else { return nil }
-            state.shown = percent
-            return percent
-        }
-        if let percent { Terminal.progress("\r\u{1B}[Khashing \(percent)% \(Terminal.printable(file))") }
-    }
-
-    func end() {
-        if Terminal.errorIsTerminal { Terminal.progress("\r\u{1B}[K") }
     }
 }

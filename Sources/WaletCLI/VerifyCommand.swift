@@ -50,7 +50,7 @@ struct VerifyCommand: AsyncParsableCommand {
         let bundle = try SignatureBundle(file: signature ?? model + "/model.sig")
         let total = try FolderFiles(model, ignoring: { $0.hasPrefix(".git") }).entries.reduce(0) { $0 + $1.bytes }
         let result = try await Interrupt.cancelling {
-            let progress = HashProgress(total: total)
+            let progress = ByteProgress("hashing", total: total)
             defer { progress.end() }
             return try await SignedModel.check(model, signature: bundle, by: verifier, progress: progress.advance)
         }

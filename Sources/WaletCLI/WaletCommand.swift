@@ -74,15 +74,7 @@ struct ModelArguments: ParsableArguments {
     }
 
     /// Bytes.
-    var memoryLimit: Int? {
-        get throws {
-            do throws(PlanError) {
-                return try memory.map { text throws(PlanError) in try Quantity.bytes(text, field: "--memory") }
-            } catch {
-                throw ValidationError("\(error)")
-            }
-        }
-    }
+    var memoryLimit: Int? { get throws { try SizeOption.bytes(memory, "--memory") } }
 
     func load(contextLength: Int? = nil) async throws -> LanguageModel {
         try await Puller.pullIfNamed(model)
@@ -97,3 +89,16 @@ struct ModelArguments: ParsableArguments {
 extension ExpertReads: ExpressibleByArgument {}
 
 extension Precision: ExpressibleByArgument {}
+
+/// Options such as `64G`.
+enum SizeOption {
+    /// - Returns: bytes; nil for an option that was not given.
+    /// - Throws: `ValidationError` for what is no size.
+    static func bytes(_ text: String?, _ name: String) throws -> Int? {
+        do throws(PlanError) {
+            return try text.map { text throws(PlanError) in try Quantity.bytes(text, field: name) }
+        } catch {
+            throw ValidationError("\(error)")
+        }
+    }
+}

@@ -57,6 +57,12 @@ import Walet
         #expect(outcome.code == 2, "\(outcome.errors)")
     }
 
+    @Test(arguments: ["--out", "--plot"]) func whatCannotBeWrittenIsSaidBeforeTheWork(_ option: String) async throws {
+        let outcome = try await ToolRun(["eval", Self.model, "--task", "letters", option, "/none/at/all"])
+        #expect(outcome.code == 1 && outcome.output.isEmpty)
+        #expect(outcome.errors.hasPrefix("walet: /none/at/all: it cannot be written"), "\(outcome.errors)")
+    }
+
     @Test func aModelWithoutATemplateOrAtAllIsAnError() async throws {
         #expect(try await ToolRun(["eval", "/none/at/all"]).code == 1)
         let bare = TestFiles.fixtures.appending(path: "models/deepseek-v3").path

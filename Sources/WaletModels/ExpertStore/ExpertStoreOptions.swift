@@ -1,3 +1,5 @@
+import Foundation
+
 /// How a model that is larger than memory is held.
 public struct ExpertStoreOptions: Sendable {
     /// How files are read.
@@ -15,6 +17,8 @@ public struct ExpertStoreOptions: Sendable {
     public var mode = Mode.auto
     /// Slabs of each size, whatever the limit has room for; for tests.
     package var slabs: Int?
+    /// Bytes of memory that there are; a test says fewer.
+    package var machineMemory = Int(clamping: ProcessInfo.processInfo.physicalMemory)
     /// Who reads, in place of io_uring or threads; for tests.
     package var reader: (any BlockReader)?
 

@@ -131,6 +131,15 @@ public final class StreamedWeights: WeightSource {
                 file: path, limit: options.memoryLimit, dense: dense, experts: fewest,
                 expertCount: layers.isEmpty ? 0 : Set(layers.map(\.slabBytes)).count * perToken)
         }
+        // Memory is asked for at once, and the system would end this process rather than refuse it.
+        let wholeModel = layers.reduce(dense) { $0 + $1.count * $1.slabBytes }
+        let taken = min(options.memoryLimit, wholeModel)
+        guard taken <= options.machineMemory else {
+            throw FormatError(
+                file: path, field: "memory limit",
+                expected: "at most \(options.machineMemory / 1_000_000) MB, the memory of this machine",
+                found: "\(taken / 1_000_000) MB to be taken")
+        }
         // Norms and biases were read through the mapping, up to two megabytes of the file's cache for each.
         for file in files.files { file.dropMappedPages() }
         let reader = options.reader ?? Self.makeReader()

@@ -100,6 +100,16 @@ import WaletModels
         #expect(try await engine.score(Self.prompt).logprobs == expected.logprobs)
     }
 
+    @Test func aLimitBeyondTheMachineIsRefusedBeforeMemoryIsTaken() throws {
+        let path = GoldenTests.folder.appending(path: "kimi-k2-thinking").path
+        var options = ExpertStoreOptions(memoryLimit: 1 << 40)
+        // The whole model is less than this machine has.
+        _ = try StreamedModels.open(path, options)
+        options.machineMemory = 4096
+        let refusal = #expect(throws: FormatError.self) { _ = try StreamedModels.open(path, options) }
+        #expect(refusal?.field == "memory limit")
+    }
+
     @Test func tooSmallALimitSaysWhatIsNeeded() throws {
         let path = GoldenTests.folder.appending(path: "kimi-k2-thinking").path
         do {
