@@ -75,8 +75,8 @@ let package = Package(
         .target(
             name: "WaletTrain",
             dependencies: [
-                "WaletAutodiff", "WaletModels", "WaletText", "WaletFormats", "WaletJSON", "WaletTensor",
-                "CWaletAutodiff", "CWaletMPI",
+                "WaletAutodiff", "WaletEngine", "WaletModels", "WaletText", "WaletTasks", "WaletFormats", "WaletJSON",
+                "WaletTensor", "CWaletAutodiff", "CWaletMPI",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Yams", package: "Yams"),
             ],

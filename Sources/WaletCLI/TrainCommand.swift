@@ -10,7 +10,8 @@ struct TrainCommand: AsyncParsableCommand {
             `walet train run --help` has its options.
             """,
         subcommands: [
-            TrainRunCommand.self, TrainTokenizerCommand.self, TrainDataCommand.self, TrainReportCommand.self,
+            TrainRunCommand.self, TrainSFTCommand.self, TrainGRPOCommand.self, TrainQATCommand.self,
+            TrainTokenizerCommand.self, TrainDataCommand.self, TrainReportCommand.self,
             TrainExportCommand.self, TrainKeysCommand.self, TrainProblemsCommand.self,
         ],
         defaultSubcommand: TrainRunCommand.self)

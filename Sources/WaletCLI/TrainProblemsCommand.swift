@@ -9,14 +9,19 @@ struct TrainProblemsCommand: AsyncParsableCommand {
         commandName: "problems",
         abstract: "Draws reasoning problems with worked solutions: a line of JSON each.",
         discussion: """
-            Members: task, level, language, key, question, thinking, answer. The same seed gives the same problems. Of each task
-            one problem in ten, by the hash of its key, is held out for `walet eval`, and --split train never has it.
+            The same seed gives the same problems. Of each task one problem in ten, by the hash of its key, is held out for
+            `walet eval`, and --split train never has it. --format says what a line is: `problem` has the members task, level,
+            language, key, question, thinking and answer; `text` one member text, for walet train data; `chat` messages, for
+            walet train data --chat.
             """)
 
     @OptionGroup var selection: TaskSelection
     @Option(help: "Problems of each task and level; fewer where there are no more different ones.") var count = 10
     @Option(help: "train, or held-out for what `walet eval` asks.") var split: TaskSplit = .train
+    @Option(help: "What a line is: problem, text or chat.") var format: Format = .problem
     @Flag(help: "Only list the tasks.") var list = false
+
+    enum Format: String, ExpressibleByArgument, CaseIterable { case problem, text, chat }
 
     func validate() throws {
         guard (1...10_000_000).contains(count) else {
@@ -43,7 +48,7 @@ struct TrainProblemsCommand: AsyncParsableCommand {
                     let problem = item.task.problem(
                         level: item.level, language, split, notOf: &known, &random)
                 else { break }
-                lines += Self.line(problem).text() + "\n"
+                lines += line(problem).text() + "\n"
                 drawn += 1
                 if lines.utf8.count > 1 << 16 {
                     Terminal.output(lines)
@@ -58,13 +63,26 @@ struct TrainProblemsCommand: AsyncParsableCommand {
         }
     }
 
-    private static func line(_ problem: TaskProblem) -> JSONValue {
-        .object(
-            JSONObject([
-                ("task", .string(problem.task)), ("level", .int(problem.level)),
-                ("language", .string(problem.language.rawValue)), ("key", .string(problem.key)),
-                ("question", .string(problem.question)), ("thinking", .string(problem.thinking)),
-                ("answer", .string(problem.answer)),
-            ]))
+    private func line(_ problem: TaskProblem) -> JSONValue {
+        switch format {
+        case .problem:
+            [
+                "task": .string(problem.task), "level": .int(problem.level),
+                "language": .string(problem.language.rawValue), "key": .string(problem.key),
+                "question": .string(problem.question), "thinking": .string(problem.thinking),
+                "answer": .string(problem.answer),
+            ]
+        case .text: ["text": .string("\(problem.question)\n\(problem.thinking)\n\(problem.answer)")]
+        case .chat:
+            [
+                "messages": [
+                    ["role": "user", "content": .string(problem.question)],
+                    [
+                        "role": "assistant", "reasoning_content": .string(problem.thinking),
+                        "content": .string(problem.answer),
+                    ],
+                ]
+            ]
+        }
     }
 }

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Foundation
-import Synchronization
 import WaletJSON
 import WaletTrain
 
@@ -17,19 +16,109 @@ struct TrainRunCommand: AsyncParsableCommand {
             Built with the trait MPI, `mpirun -n N walet train …` trains on N processes: the first one prints and writes.
             """)
 
+    @OptionGroup var arguments: TrainArguments
+
+    func run() async throws { try arguments.run(.pretraining) }
+}
+
+/// `walet train sft`: a model learns to answer.
+struct TrainSFTCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sft",
+        abstract: "Fine-tunes a model on conversations: it learns the assistant's side.",
+        discussion: """
+            As `walet train run`, from the model of --model or model.from, on a data set of `walet train data --chat`. Whole
+            conversations are packed one behind the other, each sees itself alone.
+            """)
+
+    @OptionGroup var arguments: TrainArguments
+
+    func run() async throws { try arguments.run(.finetuning) }
+}
+
+/// `walet train qat`: a model learns to live with experts in 4 bits.
+struct TrainQATCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "qat",
+        abstract: "Trains a model with its routed experts in INT4, and stores them so.",
+        discussion: """
+            As `walet train run` with quantization.experts int4: each pass sees the experts as they will be stored, with a scale for
+            each 32 weights, and the gradient goes straight through. The folder is compressed-tensors `pack-quantized`, as Kimi
+            K2 Thinking's.
+            """)
+
+    @OptionGroup var arguments: TrainArguments
+
+    func run() async throws { try arguments.run(.quantization) }
+}
+
+/// What all stages of training have in common.
+struct RecipeArguments: ParsableArguments {
     @Argument(help: "A recipe; `walet train keys` lists what may stand there.") var recipe: String?
-    @Option(help: "The dial: layers, and what follows from them.") var depth: Int?
     @Option(
         name: .customLong("set"),
         help: ArgumentHelp("Another value for a key of the recipe; may be given several times.", valueName: "key=value")
     )
     var settings: [String] = []
-    @Option(help: ArgumentHelp("The data set; the same as --set data.folder=…", valueName: "folder")) var data: String?
+    @Option(
+        help: ArgumentHelp("The model to begin with; the same as --set model.from=…", valueName: "folder"))
+    var model: String?
     @Option(help: ArgumentHelp("The run's folder.", valueName: "folder")) var out: String?
     @Flag(help: "Go on with the run in the folder, from its newest whole checkpoint.") var resume = false
     @Flag(help: "Print the recipe and what it comes to, and train nothing.") var dryRun = false
     @Option(help: "Worker threads; by default the physical cores. They do not change the result.") var threads: Int?
     @Flag(help: "Metrics as JSON, one a line, instead of the recipe.") var json = false
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads: expected a number from 1 to 1024, found \(threads)")
+        }
+        if out == nil, !dryRun { throw ValidationError("expected --out, the folder of the run") }
+        if resume, dryRun { throw ValidationError("--resume and --dry-run exclude each other") }
+    }
+
+    /// The recipe of the file and the options; for a run that goes on, its own where nothing else is said.
+    /// - Parameter more: further settings.
+    func chosen(depth: Int? = nil, _ more: [String] = []) throws -> Recipe {
+        let settings = settings + more + (model.map { ["model.from=\($0)"] } ?? [])
+        if resume, recipe == nil, depth == nil, let out {
+            _ = try Pretraining.recipe(of: out)
+            return try Recipe(file: Pretraining.recipePath(of: out), settings: settings)
+        }
+        let chosen = try Recipe(depth: depth, file: recipe, settings: settings)
+        // The vocabulary of the data, where the recipe names none.
+        guard !chosen.isReinforcement, chosen.model.from.isEmpty,
+            let size = try? TokenDataset.vocabularySize(in: chosen.data.folder)
+        else { return chosen }
+        return try Recipe(depth: depth, file: recipe, settings: settings, vocabularySize: size)
+    }
+
+    /// Prints a recipe in full, with each run; as data where nothing else is.
+    func show(_ recipe: Recipe) throws {
+        json ? Terminal.log(recipe.yaml) : Terminal.output(recipe.yaml)
+        Terminal.log(try Self.summary(recipe))
+    }
+
+    private static func summary(_ recipe: Recipe) throws -> String {
+        let parameters = try recipe.configuration().parameters
+        let model = "\(Terminal.count(parameters.total)) parameters, \(Terminal.count(parameters.active)) active a token; "
+        guard !recipe.isReinforcement else {
+            let settings = recipe.reinforcement
+            return model + "\(settings.steps) steps of \(settings.problems) problems with \(settings.answers) answers"
+        }
+        let flops = try recipe.flopsPerToken() * Double(recipe.training.tokens)
+        return model + "\(Terminal.count(recipe.training.tokens)) tokens in \(recipe.steps) steps of "
+            + "\(recipe.batch.sequences) x \(recipe.batch.length); \(String(format: "%.3g", flops)) FLOPs"
+    }
+}
+
+/// What all stages that train on a data set have in common.
+struct TrainArguments: ParsableArguments {
+    enum Stage { case pretraining, finetuning, quantization }
+
+    @OptionGroup var arguments: RecipeArguments
+    @Option(help: "The dial: layers, and what follows from them.") var depth: Int?
+    @Option(help: ArgumentHelp("The data set; the same as --set data.folder=…", valueName: "folder")) var data: String?
     #if MPI
         @Option(
             help: ArgumentHelp(
@@ -41,34 +130,24 @@ struct TrainRunCommand: AsyncParsableCommand {
     #endif
 
     func validate() throws {
-        if let threads, !(1...1024).contains(threads) {
-            throw ValidationError("--threads: expected a number from 1 to 1024, found \(threads)")
-        }
-        if recipe == nil, depth == nil, !resume, !dryRun {
+        if arguments.recipe == nil, depth == nil, !arguments.resume, !arguments.dryRun, arguments.model == nil {
             throw ValidationError("expected a RECIPE.yaml or --depth N")
         }
-        if out == nil, !dryRun { throw ValidationError("expected --out, the folder of the run") }
         #if MPI
             if !(patience > 0) { throw ValidationError("--patience: expected a number above 0, found \(patience)") }
         #endif
-        if resume, dryRun { throw ValidationError("--resume and --dry-run exclude each other") }
     }
 
-    func run() async throws {
-        if dryRun {
-            let recipe = try chosenRecipe()
-            Terminal.output(recipe.yaml)
-            Terminal.log(try Self.summary(recipe))
-            return
-        }
-        guard let out else { return }
+    func run(_ stage: Stage) throws {
+        if arguments.dryRun { return try arguments.show(try recipe(stage)) }
+        guard let out = arguments.out else { return }
         // A limit on the size of files is then an error that names the file, as a full disk is, and not the end.
         signal(SIGXFSZ, SIG_IGN)
         let communicator = try Launch().communicator(patience: patience)
         let stop = StopSignals(isQuiet: communicator.rank > 0)
         let end: Pretraining.End
         do {
-            end = try train(into: out, communicator, stop)
+            end = try train(stage, into: out, communicator, stop)
             try communicator.end()
         } catch {
             if communicator.size > 1 { Self.endAll(communicator, error) }
@@ -76,7 +155,10 @@ struct TrainRunCommand: AsyncParsableCommand {
         }
         switch end {
         case .finished(let model):
-            if communicator.rank == 0 { Terminal.log("the model is in \(model): walet run --raw \(model) 'Once'") }
+            guard communicator.rank == 0 else { return }
+            Terminal.log(
+                "the model is in \(model): walet run "
+                    + (stage == .pretraining ? "--raw \(model) 'Once'" : "\(model) 'What is 2 + 3?'"))
         case .stopped(let step):
             guard communicator.rank == 0 else { throw ExitCode.failure }
             throw StoppedTraining(signal: stop.name ?? "another process", step: step, folder: out)
@@ -84,17 +166,13 @@ struct TrainRunCommand: AsyncParsableCommand {
     }
 
     private func train(
-        into out: String, _ communicator: Communicator, _ stop: StopSignals
+        _ stage: Stage, into out: String, _ communicator: Communicator, _ stop: StopSignals
     ) throws -> Pretraining.End {
-        let recipe = try chosenRecipe()
-        let (json, isFirst) = (json, communicator.rank == 0)
-        if isFirst {
-            // In full with each run; as data where nothing else is.
-            json ? Terminal.log(recipe.yaml) : Terminal.output(recipe.yaml)
-            Terminal.log(try Self.summary(recipe))
-        }
+        let recipe = try recipe(stage)
+        let (json, isFirst) = (arguments.json, communicator.rank == 0)
+        if isFirst { try arguments.show(recipe) }
         let run = try Pretraining(
-            recipe, folder: out, resuming: resume, threads: threads, communicator: communicator
+            recipe, folder: out, resuming: arguments.resume, threads: arguments.threads, communicator: communicator
         ) { event in
             if isFirst { Self.show(event, json) }
         }
@@ -116,18 +194,20 @@ struct TrainRunCommand: AsyncParsableCommand {
         Foundation.exit(1)
     }
 
-    /// The recipe of the file and the options; for a run that goes on, its own where nothing else is said.
-    private func chosenRecipe() throws -> Recipe {
-        var settings = settings
+    private func recipe(_ stage: Stage) throws -> Recipe {
+        var settings: [String] = []
         if let data { settings.append("data.folder=\(data)") }
-        if resume, recipe == nil, depth == nil, let out {
-            _ = try Pretraining.recipe(of: out)
-            return try Recipe(file: Pretraining.recipePath(of: out), settings: settings)
+        if stage == .quantization { settings.append("quantization.experts=int4") }
+        let recipe = try arguments.chosen(depth: depth, settings)
+        if recipe.isReinforcement { throw ValidationError("a recipe with grpo.tasks is for walet train grpo") }
+        if stage != .pretraining, recipe.model.from.isEmpty {
+            throw ValidationError("expected --model, or model.from in the recipe: the model to begin with")
         }
-        let chosen = try Recipe(depth: depth, file: recipe, settings: settings)
-        // The vocabulary of the data, where the recipe names none.
-        guard let size = try? TokenDataset.vocabularySize(in: chosen.data.folder) else { return chosen }
-        return try Recipe(depth: depth, file: recipe, settings: settings, vocabularySize: size)
+        if stage == .finetuning, try !TokenDataset(folder: recipe.data.folder).isConversations {
+            throw ValidationError(
+                "\(recipe.data.folder) has documents; sft needs conversations, as walet train data --chat makes them")
+        }
+        return recipe
     }
 
     private static func show(_ event: Pretraining.Event, _ json: Bool) {
@@ -146,58 +226,6 @@ struct TrainRunCommand: AsyncParsableCommand {
             Terminal.log("step \(metrics.step)  wrote: " + Terminal.printable(text))
             if json { Terminal.output(MetricsRecord.sample(metrics).text + "\n") }
         case .note(let text): Terminal.log(Terminal.printable(text))
-        }
-    }
-
-    private static func summary(_ recipe: Recipe) throws -> String {
-        let parameters = try recipe.configuration().parameters
-        let flops = try recipe.flopsPerToken() * Double(recipe.training.tokens)
-        return "\(Terminal.count(parameters.total)) parameters, \(Terminal.count(parameters.active)) active a token; "
-            + "\(Terminal.count(recipe.training.tokens)) tokens in \(recipe.steps) steps of "
-            + "\(recipe.batch.sequences) x \(recipe.batch.length); \(String(format: "%.3g", flops)) FLOPs"
-    }
-}
-
-/// The end of a run that a person or a service manager asked for.
-struct StoppedTraining: Error, CustomStringConvertible {
-    let signal: String
-    let step: Int
-    let folder: String
-
-    var description: String {
-        "stopped by \(signal) after step \(step); a checkpoint of it is in \(folder)/checkpoints, --resume goes on"
-    }
-}
-
-/// SIGINT and SIGTERM, and SIGUSR1, which `mpirun` passes on and batch systems send before they end a job: noted for whoever
-/// looks between two steps. A second one ends the process at once.
-///
-/// Not a source of signals of Dispatch: on Linux one was seen to miss a SIGTERM under `mpirun`.
-private struct StopSignals {
-    private static let signals: [(number: Int32, name: String)] = [
-        (SIGINT, "SIGINT"), (SIGTERM, "SIGTERM"), (SIGUSR1, "SIGUSR1"),
-    ]
-    /// What a handler may touch: numbers that are there before it is installed.
-    private static let received = Atomic<Int32>(0)
-    private static let isQuiet = Atomic<Bool>(false)
-
-    var name: String? {
-        let number = Self.received.load(ordering: .relaxed)
-        return Self.signals.first { $0.number == number }?.name
-    }
-
-    /// - Parameter isQuiet: whether somebody else says that the run stops.
-    init(isQuiet: Bool) {
-        Self.received.store(0, ordering: .relaxed)
-        Self.isQuiet.store(isQuiet, ordering: .relaxed)
-        for (number, _) in Self.signals {
-            signal(number) { number in
-                StopSignals.received.store(number, ordering: .relaxed)
-                signal(number, SIG_DFL)
-                if StopSignals.isQuiet.load(ordering: .relaxed) { return }
-                let text: StaticString = "stopping after this step; once more ends at once\n"
-                _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
-            }
         }
     }
 }

@@ -18,6 +18,8 @@ import WaletText
 public final class DatasetBuilder {
     private let folder: StorageFolder
     private let tokenizer: Tokenizer
+    /// Nil where documents are texts.
+    private let conversations: ConversationEncoder?
     private let vocabulary: Checksum
     private let begin: Int?
     private let end: Int
@@ -35,10 +37,12 @@ public final class DatasetBuilder {
     ///   - tokenizerFolder: holds `tokenizer.json` and `tokenizer_config.json`, which are copied. The tokens that begin
     ///     and end a text are put around each document; the end is needed, the begin is not.
     ///   - validationFraction: part of the documents, from 0 to 1, that validate.
+    ///   - ofConversations: whether documents are conversations, in the template of the tokenizer's folder.
     ///   - shardTokens: a shard is closed at the document that reaches so many tokens.
     /// - Throws: ``DataError``.
     public init(
-        folder path: String, tokenizerFolder: String, validationFraction: Double, shardTokens: Int = 1 << 26
+        folder path: String, tokenizerFolder: String, validationFraction: Double, ofConversations: Bool = false,
+        shardTokens: Int = 1 << 26
     ) throws(DataError) {
         guard validationFraction >= 0, validationFraction < 1 else {
             throw .badOption(name: "validation fraction", reason: "\(validationFraction) is not from 0 to below 1")
@@ -50,20 +54,30 @@ public final class DatasetBuilder {
         self.shardTokens = shardTokens
         let json: [UInt8]
         let configuration: [UInt8]
+        var template: [UInt8]?
         do throws(StorageError) {
             folder = try StorageFolder(path, create: true)
             let source = try StorageFolder(tokenizerFolder, create: false)
             json = try source.contents(TokenDataset.vocabularyName, limit: 1 << 30)
             configuration = try source.contents("tokenizer_config.json", limit: 1 << 30)
+            let name = ConversationTemplate.fileName
+            if source.exists(name) { template = try source.contents(name, limit: 1 << 24) }
         } catch {
             throw .storage(error)
         }
         guard !folder.exists(TokenDataset.listName) else { throw .alreadyThere(folder: path) }
+        let settings: JSONValue
         do {
-            tokenizer = try Tokenizer(tokenizerJSON: json, configuration: try JSONValue(parsing: configuration))
+            settings = try JSONValue(parsing: configuration)
+            tokenizer = try Tokenizer(tokenizerJSON: json, configuration: settings)
         } catch {
             throw .badVocabulary(reason: "\(tokenizerFolder): \(error)")
         }
+        conversations =
+            ofConversations
+            ? try ConversationEncoder(
+                tokenizer, configuration: settings,
+                template: template.map { String(decoding: $0, as: UTF8.self) }) : nil
         guard let end = tokenizer.eosID else {
             throw .badVocabulary(reason: "\(tokenizerFolder)/tokenizer_config.json names no token that ends a text")
         }
@@ -73,6 +87,7 @@ public final class DatasetBuilder {
         do throws(StorageError) {
             try folder.put(TokenDataset.vocabularyName, json)
             try folder.put("tokenizer_config.json", configuration)
+            if let template { try folder.put(ConversationTemplate.fileName, template) }
         } catch {
             throw .storage(error)
         }
@@ -106,6 +121,46 @@ public final class DatasetBuilder {
         }
     }
 
+    /// Tokenizes conversations on all cores and writes them in their order.
+    /// - Precondition: the builder was made for conversations.
+    /// - Throws: ``DataError/badVocabulary(reason:)`` for one that the template refuses, or of which nothing is learned.
+    public func add(_ batch: [TrainingConversation]) throws(DataError) {
+        guard let encoder = conversations else { preconditionFailure("a builder of texts") }
+        var fresh: [(conversation: TrainingConversation, split: TokenDataset.Split)] = []
+        for conversation in batch {
+            let hash = Checksum(of: conversation.identity.utf8)
+            guard seen.insert(hash).inserted else {
+                duplicates += 1
+                continue
+            }
+            fresh.append((conversation, Self.split(hash, validationFraction: validationFraction)))
+        }
+        let results = Gathered<Result<(tokens: [Int32], learned: [Bool], textBytes: Int), any Error>>(count: fresh.count)
+        let work = fresh.map(\.conversation)
+        DispatchQueue.concurrentPerform(iterations: work.count) { index in
+            results[index] = Result { try encoder.encode(work[index]) }
+        }
+        for (index, (conversation, split)) in fresh.enumerated() {
+            let document: (tokens: [Int32], learned: [Bool], textBytes: Int)
+            do {
+                guard let result = results[index] else { continue }
+                document = try result.get()
+            } catch {
+                throw .badVocabulary(reason: "its chat template, of \(conversation.identity.prefix(200)): \(error)")
+            }
+            guard document.learned.contains(true) else {
+                throw .badVocabulary(
+                    reason: "its chat template shows no answer of \(conversation.identity.prefix(200)) as it follows from its "
+                        + "prompt")
+            }
+            do throws(StorageError) {
+                try append(document.tokens, learned: document.learned, textBytes: document.textBytes, split)
+            } catch {
+                throw .storage(error)
+            }
+        }
+    }
+
     private func encode(_ texts: [String]) -> [[Int32]] {
         let results = Gathered<[Int32]>(count: texts.count)
         let (tokenizer, begin, end) = (self.tokenizer, self.begin, self.end)
@@ -120,15 +175,17 @@ public final class DatasetBuilder {
         return texts.indices.map { results[$0] ?? [] }
     }
 
-    private func append(_ tokens: [Int32], textBytes: Int, _ split: TokenDataset.Split) throws(StorageError) {
+    private func append(
+        _ tokens: [Int32], learned: [Bool]? = nil, textBytes: Int, _ split: TokenDataset.Split
+    ) throws(StorageError) {
         if writers[split] == nil {
             let number = String(entries.count { $0.split == split })
             let padded = String(repeating: "0", count: max(0, 5 - number.count)) + number
             writers[split] = try TokenShardWriter(
                 "\(split.rawValue)-\(padded).tokens", in: folder, vocabularySize: tokenizer.vocabularySize,
-                vocabulary: vocabulary)
+                isConversations: conversations != nil, vocabulary: vocabulary)
         }
-        try writers[split]?.append(tokens, textBytes: textBytes)
+        try writers[split]?.append(tokens, learned: learned, textBytes: textBytes)
         if let count = writers[split]?.tokens, count >= shardTokens { try close(split) }
     }
 
@@ -147,7 +204,7 @@ public final class DatasetBuilder {
             for split in TokenDataset.Split.allCases { try close(split) }
             let list = DatasetList(
                 vocabularySize: tokenizer.vocabularySize, vocabulary: vocabulary,
-                validationFraction: validationFraction, entries: entries)
+                validationFraction: validationFraction, isConversations: conversations != nil, entries: entries)
             try folder.put(TokenDataset.listName, SealedJSON.bytes(list.object))
         } catch {
             throw .storage(error)

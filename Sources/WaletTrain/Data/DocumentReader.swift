@@ -4,7 +4,8 @@ import Foundation
 import WaletFormats
 import WaletJSON
 
-/// Reads documents from `.jsonl` files, whose lines are objects with a member `text`, and from `.txt` files.
+/// Reads documents from `.jsonl` files, whose lines are objects with a member `text`, and from `.txt` files; or conversations
+/// from `.jsonl` files, whose lines are objects with a member `messages`.
 public struct DocumentReader: Sendable {
     /// In the order in which they are read.
     public let files: [String]
@@ -59,18 +60,52 @@ public struct DocumentReader: Sendable {
         if !batch.isEmpty { try body(batch) }
     }
 
-    private static func read(_ path: String, _ body: (String) throws(DataError) -> Void) throws(DataError) {
-        let file: MappedFile
-        do throws(FormatError) { file = try MappedFile(path) } catch {
-            throw .storage(.file(path: path, operation: "read it", reason: error.found))
+    /// Calls a closure with conversations in batches, for work on all cores.
+    /// - Throws: ``DataError/badDocument(file:line:reason:)`` and what the closure throws.
+    public func forEachConversationBatch(
+        count limit: Int = 8192, _ body: ([TrainingConversation]) throws(DataError) -> Void
+    ) throws(DataError) {
+        var batch: [TrainingConversation] = []
+        for file in files {
+            guard file.hasSuffix(".jsonl") else {
+                throw .badDocument(file: file, line: 1, reason: "conversations are lines of .jsonl files")
+            }
+            try Self.read(file) { (value, line) throws(DataError) in
+                guard let conversation = TrainingConversation(json: value) else {
+                    throw .badDocument(
+                        file: file, line: line,
+                        reason: "it has no \"messages\" with roles, the assistant's among them, or a \"thinking\" that is "
+                            + "neither true nor false")
+                }
+                batch.append(conversation)
+                guard batch.count >= limit else { return }
+                try body(batch)
+                batch = []
+            }
         }
-        let bytes = file.bytes
-        if path.hasSuffix(".txt") {
+        if !batch.isEmpty { try body(batch) }
+    }
+
+    private static func read(_ path: String, _ body: (String) throws(DataError) -> Void) throws(DataError) {
+        guard path.hasSuffix(".txt") else {
+            return try read(path) { (value, line) throws(DataError) in
+                guard let text = value["text"]?.stringValue else {
+                    throw .badDocument(file: path, line: line, reason: "it has no string \"text\"")
+                }
+                try body(text)
+            }
+        }
+        try read(path) { (bytes: UnsafeRawBufferPointer) throws(DataError) in
             guard let text = String(validating: bytes, as: UTF8.self) else {
                 throw .badDocument(file: path, line: 1, reason: "it is not UTF-8")
             }
             try body(text)
-        } else {
+        }
+    }
+
+    /// Reads the values of a file of JSON lines, with their lines' numbers from 1.
+    private static func read(_ path: String, _ body: (JSONValue, Int) throws(DataError) -> Void) throws(DataError) {
+        try read(path) { (bytes: UnsafeRawBufferPointer) throws(DataError) in
             var start = 0
             var line = 0
             while start < bytes.count {
@@ -84,14 +119,21 @@ public struct DocumentReader: Sendable {
                     } catch {
                         throw .badDocument(file: path, line: line, reason: error.description)
                     }
-                    guard let text = value["text"]?.stringValue else {
-                        throw .badDocument(file: path, line: line, reason: "it has no string \"text\"")
-                    }
-                    try body(text)
+                    try body(value, line)
                 }
                 start = end + 1
             }
         }
+    }
+
+    private static func read(
+        _ path: String, _ body: (UnsafeRawBufferPointer) throws(DataError) -> Void
+    ) throws(DataError) {
+        let file: MappedFile
+        do throws(FormatError) { file = try MappedFile(path) } catch {
+            throw .storage(.file(path: path, operation: "read it", reason: error.found))
+        }
+        try body(file.bytes)
         do throws(FormatError) { try file.checkIntact() } catch {
             throw .storage(.file(path: path, operation: "read it", reason: "it was cut meanwhile"))
         }

@@ -32,6 +32,8 @@ public struct TokenDataset: Sendable {
     /// SHA-256 of `tokenizer.json`.
     public let vocabulary: Checksum
     public let entries: [Entry]
+    /// Whether documents are conversations, of which a model learns the assistant's side.
+    public let isConversations: Bool
     /// SHA-256 of the list, which has the hash of every shard: it names the data set by content.
     public let fingerprint: Checksum
     private let shards: [TokenShard]
@@ -46,6 +48,7 @@ public struct TokenDataset: Sendable {
         vocabularySize = list.vocabularySize
         vocabulary = list.vocabulary
         entries = list.entries
+        isConversations = list.isConversations
         let found: Checksum
         do throws(StorageError) {
             found = Checksum(
@@ -60,11 +63,20 @@ public struct TokenDataset: Sendable {
         for entry in entries {
             let shard = try TokenShard(path + "/" + entry.name)
             try Self.compare(shard, entry, vocabulary)
+            guard shard.header.isConversations == isConversations else {
+                throw .badShard(
+                    path: shard.path,
+                    reason: "it has \(isConversations ? "documents" : "conversations"), and the data set "
+                        + (isConversations ? "conversations" : "documents"))
+            }
             try shard.verify()
             shards.append(shard)
         }
         self.shards = shards
     }
+
+    /// Files that a vocabulary has, the last one where it is made for conversations.
+    static let tokenizerFiles = [vocabularyName, "tokenizer_config.json", ConversationTemplate.fileName]
 
     /// The vocabulary.
     /// - Throws: ``DataError/badVocabulary(reason:)``, ``DataError/storage(_:)``.
@@ -145,14 +157,17 @@ struct DatasetList {
     var vocabularySize: Int
     var vocabulary: Checksum
     var validationFraction: Double
+    var isConversations: Bool
     var entries: [TokenDataset.Entry]
 
     init(
-        vocabularySize: Int, vocabulary: Checksum, validationFraction: Double, entries: [TokenDataset.Entry]
+        vocabularySize: Int, vocabulary: Checksum, validationFraction: Double, isConversations: Bool,
+        entries: [TokenDataset.Entry]
     ) {
         self.vocabularySize = vocabularySize
         self.vocabulary = vocabulary
         self.validationFraction = validationFraction
+        self.isConversations = isConversations
         self.entries = entries
     }
 
@@ -169,6 +184,7 @@ struct DatasetList {
         vocabularySize = size
         self.vocabulary = vocabulary
         validationFraction = fraction
+        isConversations = object["conversations"]?.boolValue ?? false
         entries = []
         var total = 0
         for (index, value) in values.enumerated() {
@@ -202,10 +218,13 @@ struct DatasetList {
                 "sha256": .string(entry.content.hexadecimal),
             ]
         }
-        return JSONObject([
+        var object = JSONObject([
             ("format", .string(TokenDataset.format)), ("version", 1),
             ("vocabulary_size", .int(vocabularySize)), ("vocabulary_sha256", .string(vocabulary.hexadecimal)),
-            ("validation_fraction", .double(validationFraction)), ("shards", .array(shards)),
+            ("validation_fraction", .double(validationFraction)),
         ])
+        if isConversations { object["conversations"] = true }
+        object["shards"] = .array(shards)
+        return object
     }
 }

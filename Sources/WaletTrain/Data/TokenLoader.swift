@@ -113,12 +113,78 @@ public struct TokenLoader: Sendable {
         try cursor.checkIntact()
         return TokenBatch(sequences: rows.count, length: length, inputs: inputs, targets: targets)
     }
+
+    /// The next documents, whole ones, of a data set of conversations: as many in each part as fit, one behind the other
+    /// without padding, each a text of its own.
+    /// - Parameters:
+    ///   - parts: rows that each part of the whole batch may have, over all processes; each at least `length`.
+    ///   - length: rows of a document at most; a longer one is cut.
+    ///   - wanted: the parts that this process wants; the others are passed over.
+    /// - Throws: ``DataError/badShard(path:reason:)`` where a shard was cut meanwhile.
+    public mutating func nextConversations(
+        parts: [Int], length: Int, wanted: Range<Int>
+    ) throws(DataError) -> [TrainingBatch] {
+        // Documents of one token have nothing to predict.
+        guard cursor.epochTokens > cursor.epochDocuments else {
+            throw .tooFewTokens(split: "train", tokens: cursor.epochTokens, needed: cursor.epochDocuments + 1)
+        }
+        var batches: [TrainingBatch] = []
+        for (index, limit) in parts.enumerated() {
+            precondition(length > 0 && limit >= length)
+            var packer = ConversationPacker(length: length, isKept: wanted.contains(index))
+            while packer.rows + packer.rows(of: cursor.documentTokens) <= limit {
+                cursor.takeDocument { packer.add($0, $1) }
+            }
+            if let batch = packer.batch { batches.append(batch) }
+        }
+        try cursor.checkIntact()
+        return batches
+    }
+}
+
+/// Puts documents one behind the other.
+struct ConversationPacker {
+    /// Rows of a document at most.
+    let length: Int
+    /// Whether what is added is wanted, and not only counted.
+    var isKept = true
+    private(set) var rows = 0
+    private var tokens: [Int32] = []
+    private var targets: [Int32] = []
+    private var segments: [Range<Int>] = []
+
+    init(length: Int, isKept: Bool = true) {
+        self.length = length
+        self.isKept = isKept
+    }
+
+    /// Rows that a document of so many tokens takes: its last token is predicted alone.
+    func rows(of count: Int) -> Int { min(count - 1, length) }
+
+    mutating func add(_ shard: TokenShard, _ range: Range<Int>) {
+        let count = rows(of: range.count)
+        guard count > 0 else { return }
+        defer { rows += count }
+        guard isKept else { return }
+        let document = shard.tokens(range.lowerBound..<range.lowerBound + count + 1)
+        tokens += document.dropLast()
+        for index in 1...count {
+            targets.append(shard.isLearned(range.lowerBound + index) ? document[index] : -1)
+        }
+        segments.append(rows..<rows + count)
+    }
+
+    /// What was added; nil where nothing was, or nothing is wanted.
+    var batch: TrainingBatch? {
+        tokens.isEmpty ? nil : TrainingBatch(tokens: tokens, targets: targets, segments: segments)
+    }
 }
 
 /// A place in the stream, with the orders of this epoch.
 private struct Cursor: Sendable {
     private(set) var state: LoaderState
     let epochTokens: Int
+    let epochDocuments: Int
     private let shards: [TokenShard]
     /// Of this epoch: the order of shards, and for each place in it what the order of its documents is drawn from.
     private var shardOrder: [Int32] = []
@@ -129,6 +195,7 @@ private struct Cursor: Sendable {
     init(_ dataset: TokenDataset, _ state: LoaderState) throws(DataError) {
         shards = dataset.shards(.train).filter { $0.header.tokens > 0 }
         epochTokens = shards.reduce(0) { $0 + $1.header.tokens }
+        epochDocuments = shards.reduce(0) { $0 + $1.header.documents }
         self.state = state
         guard epochTokens >= 2 else { throw .tooFewTokens(split: "train", tokens: epochTokens, needed: 2) }
         guard state.epoch >= 0, state.tokens >= 0, shards.indices.contains(state.shard) else {
@@ -174,6 +241,16 @@ private struct Cursor: Sendable {
             if state.offset >= range.count { moveToNextDocument() }
         }
         state.tokens += count
+    }
+
+    /// Tokens of the document at hand.
+    var documentTokens: Int { range.count }
+
+    /// Passes over the document at hand, whole.
+    mutating func takeDocument(_ body: (TokenShard, Range<Int>) -> Void) {
+        body(shard, range)
+        state.tokens += range.count
+        moveToNextDocument()
     }
 
     private mutating func moveToNextDocument() {

@@ -79,6 +79,17 @@ public final class TokenShard: Sendable {
 
     @inline(__always)
     private func token(at place: Int) -> UInt32 {
+        header.isConversations ? word(at: place) & ~readMark : word(at: place)
+    }
+
+    /// The bit of a token that is read and not learned.
+    private var readMark: UInt32 { header.bytesPerToken == 2 ? 1 << 15 : 1 << 31 }
+
+    /// Whether a token is learned; all are where the documents are no conversations.
+    func isLearned(_ place: Int) -> Bool { !header.isConversations || word(at: place) & readMark == 0 }
+
+    @inline(__always)
+    private func word(at place: Int) -> UInt32 {
         let offset = TokenShardHeader.size + place * header.bytesPerToken
         if header.bytesPerToken == 2 {
             return UInt32(UInt16(littleEndian: file.bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))

@@ -9,11 +9,13 @@
 ///     24   8   documents
 ///     32   8   bytes of text, as UTF-8
 ///     40   4   size of the vocabulary
-///     44   4   zero
+///     44   4   1 where the documents are conversations, else 0
 ///     48   32  SHA-256 of the vocabulary's tokenizer.json
 ///     80   32  SHA-256 of everything after the header
 ///     112  32  SHA-256 of the 112 bytes before
 ///     144      the tokens; zeros up to a multiple of 8; for each document the place, 8 bytes, where it ends
+///
+/// In conversations the highest bit of a token says that it is read and not learned.
 public struct TokenShardHeader: Sendable, Equatable {
     /// Bytes before the tokens.
     public static let size = 144
@@ -25,6 +27,8 @@ public struct TokenShardHeader: Sendable, Equatable {
     public var documents: Int
     public var textBytes: Int
     public var vocabularySize: Int
+    /// Whether tokens say if they are learned.
+    public var isConversations: Bool
     public var vocabulary: Checksum
     /// Of everything after the header.
     public var content: Checksum
@@ -33,7 +37,9 @@ public struct TokenShardHeader: Sendable, Equatable {
     struct Broken: Error, Equatable { let reason: String }
 
     /// Tokens as they are stored take two bytes where the vocabulary allows.
-    static func bytesPerToken(vocabularySize: Int) -> Int { vocabularySize <= 1 << 16 ? 2 : 4 }
+    static func bytesPerToken(vocabularySize: Int, isConversations: Bool = false) -> Int {
+        vocabularySize <= 1 << (isConversations ? 15 : 16) ? 2 : 4
+    }
 
     /// Where the documents' ends begin.
     var endsOffset: Int { (Self.size + tokens * bytesPerToken + 7) / 8 * 8 }
@@ -52,21 +58,22 @@ public struct TokenShardHeader: Sendable, Equatable {
         append(UInt64(documents))
         append(UInt64(textBytes))
         append(UInt32(vocabularySize))
-        append(UInt32(0))
+        append(UInt32(isConversations ? 1 : 0))
         bytes += vocabulary.bytes
         bytes += content.bytes
         return bytes + Checksum(of: bytes).bytes
     }
 
     init(
-        bytesPerToken: Int, tokens: Int, documents: Int, textBytes: Int, vocabularySize: Int, vocabulary: Checksum,
-        content: Checksum
+        bytesPerToken: Int, tokens: Int, documents: Int, textBytes: Int, vocabularySize: Int,
+        isConversations: Bool = false, vocabulary: Checksum, content: Checksum
     ) {
         self.bytesPerToken = bytesPerToken
         self.tokens = tokens
         self.documents = documents
         self.textBytes = textBytes
         self.vocabularySize = vocabularySize
+        self.isConversations = isConversations
         self.vocabulary = vocabulary
         self.content = content
     }
@@ -89,7 +96,13 @@ public struct TokenShardHeader: Sendable, Equatable {
         }
         bytesPerToken = Int(number(12, UInt32.self))
         vocabularySize = Int(number(40, UInt32.self))
-        guard vocabularySize > 0, bytesPerToken == Self.bytesPerToken(vocabularySize: vocabularySize) else {
+        let kind = number(44, UInt32.self)
+        guard kind <= 1 else { throw Broken(reason: "it is of the kind \(kind); this program reads 0 and 1") }
+        isConversations = kind == 1
+        guard vocabularySize > 0,
+            bytesPerToken
+                == Self.bytesPerToken(vocabularySize: vocabularySize, isConversations: isConversations)
+        else {
             throw Broken(reason: "\(bytesPerToken) bytes a token do not go with a vocabulary of \(vocabularySize)")
         }
         // Whoever writes a checksum may still write nonsense: no count may be larger than the file can hold.

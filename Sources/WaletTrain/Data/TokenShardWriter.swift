@@ -15,7 +15,8 @@ struct TokenShardWriter {
     var tokens: Int { header.tokens }
 
     init(
-        _ name: String, in folder: StorageFolder, vocabularySize: Int, vocabulary: Checksum
+        _ name: String, in folder: StorageFolder, vocabularySize: Int, isConversations: Bool = false,
+        vocabulary: Checksum
     ) throws(StorageError) {
         self.name = name
         self.folder = folder
@@ -23,13 +24,18 @@ struct TokenShardWriter {
         try folder.removeFile(temporary)
         file = try folder.file(temporary, .createNew)
         header = TokenShardHeader(
-            bytesPerToken: TokenShardHeader.bytesPerToken(vocabularySize: vocabularySize), tokens: 0, documents: 0,
-            textBytes: 0, vocabularySize: vocabularySize, vocabulary: vocabulary, content: vocabulary)
+            bytesPerToken: TokenShardHeader.bytesPerToken(
+                vocabularySize: vocabularySize, isConversations: isConversations), tokens: 0, documents: 0,
+            textBytes: 0, vocabularySize: vocabularySize, isConversations: isConversations, vocabulary: vocabulary,
+            content: vocabulary)
     }
 
     /// Appends a document, which has at least one token.
-    mutating func append(_ document: [Int32], textBytes: Int) throws(StorageError) {
-        for token in document {
+    /// - Parameter learned: which of its tokens are learned, in conversations; nil for all.
+    mutating func append(_ document: [Int32], learned: [Bool]? = nil, textBytes: Int) throws(StorageError) {
+        let mark: Int32 = header.bytesPerToken == 2 ? 1 << 15 : .min
+        for (index, token) in document.enumerated() {
+            let token = header.isConversations && learned?[index] == false ? token | mark : token
             if header.bytesPerToken == 2 {
                 buffer.append(UInt8(truncatingIfNeeded: token))
                 buffer.append(UInt8(truncatingIfNeeded: token >> 8))

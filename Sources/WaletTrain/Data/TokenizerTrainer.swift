@@ -22,6 +22,8 @@ public struct TokenizerTrainer: Sendable {
         case deepseek
         /// As Llama 3.
         case llama3
+        /// As Qwen2: every digit is a token of its own, which arithmetic is learned from best.
+        case qwen2
         /// As GPT-2.
         case gpt2
     }
@@ -38,6 +40,8 @@ public struct TokenizerTrainer: Sendable {
 
     /// The tokens that Walet's own models have: a document's begin and end, and what fills up a batch.
     public static let defaultSpecialTokens = ["<|begin|>", "<|end|>", "<|pad|>"]
+    /// Those and the marks of ``ConversationTemplate``.
+    public static let chatSpecialTokens = defaultSpecialTokens + ConversationTemplate.marks
 
     /// - Parameters:
     ///   - vocabularySize: tokens in all, special ones and the 256 bytes among them.
@@ -134,10 +138,11 @@ extension TokenizerTrainer.Split {
         }
         switch self {
         case .gpt2: return byteLevel(regex: true)
-        case .llama3:
+        case .llama3, .qwen2:
+            let digits = self == .llama3 ? #"\p{N}{1,3}"# : #"\p{N}"#
             let pattern =
-                #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"#
-                + #"\s*[\r\n]+|\s+(?!\S)|\s+"#
+                #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"# + digits
+                + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
             return ["type": "Sequence", "pretokenizers": [isolated(pattern), byteLevel(regex: false)]]
         case .deepseek:
             let words =

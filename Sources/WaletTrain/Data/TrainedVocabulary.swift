@@ -63,10 +63,14 @@ public struct TrainedVocabulary: Sendable {
         try Tokenizer(tokenizerJSON: tokenizerJSON, configuration: configurationJSON)
     }
 
-    /// Writes `tokenizer.json` and `tokenizer_config.json` into a folder, which is made where it is missing.
+    /// Writes `tokenizer.json` and `tokenizer_config.json` into a folder, which is made where it is missing, and for a
+    /// vocabulary with the marks of conversations their template.
     /// - Throws: ``StorageError``; a file that was there is then as it was.
     public func write(to folder: String) throws(StorageError) {
         let folder = try StorageFolder(folder, create: true)
+        if ConversationTemplate.marks.allSatisfy(names.prefix(specialCount).contains) {
+            try folder.put(ConversationTemplate.fileName, Array(ConversationTemplate.source.utf8))
+        }
         try folder.put("tokenizer_config.json", Array((configurationJSON.text(.pretty) + "\n").utf8))
         try folder.put("tokenizer.json", Array(tokenizerJSON.text(.pretty).utf8))
     }

@@ -44,9 +44,9 @@ public final class TrainableModel {
     /// Weights of a checkpoint, of any packing that can be unpacked.
     /// - Throws: ``FormatError`` also for a weight that is missing or of another shape.
     public convenience init(
-        _ configuration: Configuration, _ arena: Arena, from source: any WeightSource
+        _ configuration: Configuration, _ arena: Arena, from source: any WeightSource, exchange: ExpertExchange? = nil
     ) throws(FormatError) {
-        try self.init(configuration, arena, ParameterMaker(.read(source)))
+        try self.init(configuration, arena, ParameterMaker(.read(source), exchange))
         try source.checkIntact()
     }
 

@@ -1,5 +1,6 @@
 // Recipes as YAML files: what was given, and what it came to.
 
+import WaletFormats
 import Yams
 
 extension Recipe {
@@ -33,9 +34,24 @@ extension Recipe {
             guard !set.contains("depth") else { throw .duplicate(.setting, key: "depth") }
             given["depth"] = (String(depth), .setting)
         }
+        try Self.addSizes(of: given["model.from"]?.text, to: &given)
         let key = "model.vocabulary_size"
         if let vocabularySize, given[key] == nil { given[key] = (String(vocabularySize), .setting) }
         try self.init(given)
+    }
+
+    /// Takes the sizes that nobody gave from the model that the run begins with.
+    private static func addSizes(
+        of folder: String?, to given: inout [String: (text: String, source: RecipeError.Source)]
+    ) throws(RecipeError) {
+        guard let folder, !folder.isEmpty,
+            fields.contains(where: { $0.name.hasPrefix("model.") && given[$0.name] == nil })
+        else { return }
+        let model: StartingModel
+        do throws(FormatError) { model = try StartingModel(folder) } catch {
+            throw .inconsistent(key: "model.from", reason: error.description)
+        }
+        for (key, value) in try model.settings() where given[key] == nil { given[key] = (value, .setting) }
     }
 
     /// Makes a recipe from the text of a file alone.
@@ -63,7 +79,7 @@ extension Recipe {
     public var yaml: String {
         var text = ""
         var section: Substring?
-        for field in Self.fields {
+        for field in Self.fields where isReinforcement || !field.name.hasPrefix("grpo.") {
             let parts = field.name.split(separator: ".", maxSplits: 1)
             let value = field.read(self)
             guard parts.count == 2 else {

@@ -14,6 +14,8 @@ public struct Recipe: Sendable, Equatable {
     public var training = Training()
     public var schedule = Schedule()
     public var balance = Balance()
+    public var quantization = Quantization()
+    public var reinforcement = Reinforcement()
     public var memory = Memory()
     public var parallel = Parallel()
     public var data = Data()
@@ -30,11 +32,40 @@ public struct Recipe: Sendable, Equatable {
         case cosine
     }
 
+    /// How routed experts are stored at the end, and seen while they are trained.
+    public enum ExpertWeights: String, Sendable, CaseIterable {
+        case none
+        /// Signed 4-bit integers with a scale for each 32, as Kimi K2 Thinking has them.
+        case int4
+    }
+
+    /// What the advantage of an answer is: its reward less the group's mean, and whether that is divided by the group's
+    /// deviation.
+    public enum Advantage: String, Sendable, CaseIterable {
+        /// Divided: GRPO (DeepSeekMath, arXiv 2402.03300, section 4.1).
+        case std
+        /// Not divided: Dr. GRPO (arXiv 2503.20783, section 3.1).
+        case mean
+    }
+
+    /// What counts alike in the loss.
+    public enum LossLevel: String, Sendable, CaseIterable {
+        /// Every token of all answers: DAPO (arXiv 2503.14476, section 3.3).
+        case token
+        /// Every answer, whatever its length: GRPO.
+        case answer
+    }
+
+    /// In which languages problems are asked.
+    public enum Language: String, Sendable, CaseIterable { case en, id, both }
+
     /// How activations are kept for the backward pass.
     public enum Activations: String, Sendable, CaseIterable { case fp32, bf16 }
 
     /// Sizes under the names of DeepSeek-V3's config.json.
     public struct Model: Sendable, Equatable {
+        /// The folder of a model to begin with; empty for weights at random.
+        public var from = ""
         public var layers = 0
         public var hiddenSize = 0
         public var heads = 0
@@ -101,6 +132,41 @@ public struct Recipe: Sendable, Equatable {
         public var sequenceWeight = 0.0001
     }
 
+    public struct Quantization: Sendable, Equatable {
+        public var experts = ExpertWeights.none
+    }
+
+    /// Reinforcement learning by groups of answers to problems that a program checks.
+    public struct Reinforcement: Sendable, Equatable {
+        /// Tasks with levels, such as `countdown:3-5,multiplication:4`; empty where the run learns from data.
+        public var tasks = ""
+        public var language = Language.both
+        public var steps = 200
+        /// Problems of a step.
+        public var problems = 16
+        /// Answers to each.
+        public var answers = 8
+        public var answerTokens = 256
+        /// Optimizer updates of a step, each with a part of its problems.
+        public var updates = 2
+        /// How far a token's probability may fall and rise, as a part of what it was, before it is left alone.
+        public var clipLow = 0.2
+        /// Higher than the other: DAPO's clip-higher.
+        public var clipHigh = 0.28
+        /// Weight of the divergence from the model that the run began with; 0 for none.
+        public var divergence = 0.0
+        public var advantage = Advantage.mean
+        public var level = LossLevel.token
+        /// How often problems are drawn again in the place of those whose answers are all right or all wrong.
+        public var redraws = 2
+        /// Reward of an answer that ends and closes its thinking once, beside the 1 of a right one.
+        public var formatReward = 0.1
+        /// What the mean difference of log probabilities between engine and trainer may be.
+        public var agreement = 1e-3
+        /// Held-out problems that are asked at each validation.
+        public var validationProblems = 100
+    }
+
     public struct Memory: Sendable, Equatable {
         public var activations = Activations.fp32
         public var recompute = false
@@ -145,8 +211,13 @@ public struct Recipe: Sendable, Equatable {
 }
 
 extension Recipe {
-    /// Optimizer steps of the whole run.
-    public var steps: Int { max(1, training.tokens / max(1, batch.sequences * batch.length)) }
+    /// Steps of the whole run: of the optimizer, or of reinforcement.
+    public var steps: Int {
+        isReinforcement ? reinforcement.steps : max(1, training.tokens / max(1, batch.sequences * batch.length))
+    }
+
+    /// Whether the run learns from answers of its own and not from data.
+    public var isReinforcement: Bool { !reinforcement.tasks.isEmpty }
 
     /// Last steps, in which the learning rate of a `wsd` schedule falls.
     public var decaySteps: Int { Int((schedule.decayFraction * Double(steps)).rounded()) }

@@ -71,12 +71,12 @@ public struct RecipeField: Sendable {
     }
 
     static func text(
-        _ name: String, _ path: WritableKeyPath<Recipe, String> & Sendable, _ help: String
+        _ name: String, _ path: WritableKeyPath<Recipe, String> & Sendable, canBeEmpty: Bool = false, _ help: String
     ) -> RecipeField {
         RecipeField(
             name: name, help: help, expected: "a text",
             write: { text, recipe in
-                guard !text.isEmpty, !text.unicodeScalars.contains(where: { $0.value < 0x20 }) else { return false }
+                guard canBeEmpty || !text.isEmpty, !text.unicodeScalars.contains(where: { $0.value < 0x20 }) else { return false }
                 recipe[keyPath: path] = text
                 return true
             },
@@ -93,6 +93,9 @@ extension Recipe {
         .integer("depth", \.depth, 1...128, "the dial: layers, and what follows from them"),
         .integer("seed", \.seed, 0...Int(Int32.max), "of weights, order of data and samples"),
 
+        .text(
+            "model.from", \.model.from, canBeEmpty: true,
+            "the folder of a model to begin with; empty for weights at random"),
         .integer("model.layers", \.model.layers, 1...512, "decoder layers"),
         .integer("model.hidden_size", \.model.hiddenSize, 8...65536, "width of the residual stream"),
         .integer("model.heads", \.model.heads, 1...1024, "attention heads"),
@@ -138,6 +141,31 @@ extension Recipe {
 
         .number("balance.bias_step", \.balance.biasStep, 0...1, "what a router bias changes by in a step"),
         .number("balance.sequence_weight", \.balance.sequenceWeight, 0...1, "of the balance loss of a sequence"),
+
+        .choice(
+            "quantization.experts", \.quantization.experts,
+            "trains routed experts as they are stored: int4 with a scale for each 32"),
+
+        .text(
+            "grpo.tasks", \.reinforcement.tasks, canBeEmpty: true,
+            "tasks with levels, as in countdown:3-5,prices:5, for walet train grpo; empty to learn from data"),
+        .choice("grpo.language", \.reinforcement.language, "in which problems are asked"),
+        .integer("grpo.steps", \.reinforcement.steps, 1...1_000_000, "each draws problems and answers anew"),
+        .integer("grpo.problems", \.reinforcement.problems, 1...4096, "of a step"),
+        .integer("grpo.answers", \.reinforcement.answers, 2...1024, "to each problem: a group"),
+        .integer("grpo.answer_tokens", \.reinforcement.answerTokens, 1...65536, "of an answer, at most"),
+        .integer("grpo.updates", \.reinforcement.updates, 1...64, "of the optimizer in a step"),
+        .number("grpo.clip_low", \.reinforcement.clipLow, 0...1, "how far a token's probability may fall in a step"),
+        .number("grpo.clip_high", \.reinforcement.clipHigh, 0...10, "how far it may rise"),
+        .number("grpo.divergence", \.reinforcement.divergence, 0...10, "weight of the KL divergence from model.from"),
+        .choice("grpo.advantage", \.reinforcement.advantage, "whether rewards are divided by a group's deviation"),
+        .choice("grpo.level", \.reinforcement.level, "what counts alike in the loss: tokens, or answers"),
+        .integer("grpo.redraws", \.reinforcement.redraws, 0...100, "of problems with all answers right or all wrong"),
+        .number("grpo.format_reward", \.reinforcement.formatReward, 0...10, "of answers that end and close thinking"),
+        .number("grpo.agreement", \.reinforcement.agreement, 0...10, "bound of engine and trainer, mean of |ln p|"),
+        .integer(
+            "grpo.validation_problems", \.reinforcement.validationProblems, 0...1_000_000,
+            "held-out ones, asked at each validation"),
 
         .choice("memory.activations", \.memory.activations, "what recompute keeps of a layer: bf16 halves it"),
         .flag("memory.recompute", \.memory.recompute, "computes activations again instead of keeping them"),

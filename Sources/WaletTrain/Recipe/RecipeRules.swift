@@ -69,7 +69,12 @@ struct RecipeRules {
             }
             recipe.training.tokens = tokens
         }
-        try rule("training.learning_rate") {
+        try rule("training.learning_rate") { () throws(RecipeError) in
+            guard !recipe.isReinforcement else {
+                throw .inconsistent(
+                    key: "training.learning_rate",
+                    reason: "no rule is known for reinforcement; give one, such as a tenth of fine-tuning's")
+            }
             // A batch other than the rule's: noise goes with the root of its size.
             let rate = rate.factor * pow(parameters, rate.exponent)
             recipe.training.learningRate = significant(rate * (Double(stepTokens) / batch).squareRoot(), 3)
@@ -110,7 +115,7 @@ struct RecipeRules {
                 reason: "\(recipe.batch.sequences) sequences are no multiple of \(recipe.batch.microSequences)")
         }
         let stepTokens = recipe.batch.sequences * recipe.batch.length
-        guard recipe.training.tokens >= stepTokens else {
+        guard recipe.isReinforcement || recipe.training.tokens >= stepTokens else {
             throw .inconsistent(
                 key: "training.tokens",
                 reason: "\(recipe.training.tokens) tokens are less than a step's \(stepTokens)")
@@ -129,6 +134,17 @@ struct RecipeRules {
         }
         guard recipe.model.experts > 0 || !recipe.parallel.experts else {
             throw .inconsistent(key: "parallel.experts", reason: "a model with model.experts 0 has none to hold apart")
+        }
+        if recipe.isReinforcement {
+            guard !recipe.model.from.isEmpty else {
+                throw .inconsistent(key: "model.from", reason: "reinforcement needs a model that can answer already")
+            }
+            guard recipe.reinforcement.updates <= recipe.reinforcement.problems else {
+                throw .inconsistent(
+                    key: "grpo.updates",
+                    reason: "\(recipe.reinforcement.updates) updates of \(recipe.reinforcement.problems) problems")
+            }
+            _ = try ReinforcementTasks(recipe.reinforcement)
         }
         _ = try recipe.configuration()
     }

@@ -8,6 +8,8 @@ public enum MetricsRecord: Sendable, Equatable {
     case step(StepMetrics)
     case validation(ValidationMetrics)
     case sample(SampleMetrics)
+    case policy(PolicyMetrics)
+    case policyValidation(PolicyValidationMetrics)
 
     /// The step after which it was taken.
     public var step: Int {
@@ -15,6 +17,8 @@ public enum MetricsRecord: Sendable, Equatable {
         case .step(let metrics): metrics.step
         case .validation(let metrics): metrics.step
         case .sample(let metrics): metrics.step
+        case .policy(let metrics): metrics.step
+        case .policyValidation(let metrics): metrics.step
         }
     }
 
@@ -225,6 +229,8 @@ extension MetricsRecord {
         case "sample":
             self = .sample(
                 SampleMetrics(step: step, prompt: try fields.text("prompt"), text: try fields.text("text")))
+        case "policy": self = .policy(try PolicyMetrics(fields, step: step))
+        case "policy_validation": self = .policyValidation(try PolicyValidationMetrics(fields, step: step))
         case let kind: throw RecordFields.Broken(reason: "a record of the kind \"\(kind.prefix(40))\" is not known")
         }
     }
@@ -253,6 +259,8 @@ extension MetricsRecord {
                 "kind": "validation", "step": .int(metrics.step), "tokens": .int(metrics.tokens),
                 "loss": RecordFields.json(metrics.loss), "bits_per_byte": RecordFields.json(metrics.bitsPerByte),
             ]
+        case .policy(let metrics): return metrics.json
+        case .policyValidation(let metrics): return metrics.json
         case .sample(let sample):
             return [
                 "kind": "sample", "step": .int(sample.step), "prompt": .string(sample.prompt),

@@ -9,6 +9,9 @@ public struct TrainingRun: Sendable {
     public var steps: [StepMetrics] = []
     public var validations: [ValidationMetrics] = []
     public var samples: [SampleMetrics] = []
+    /// Of a run of reinforcement.
+    public var policies: [PolicyMetrics] = []
+    public var policyValidations: [PolicyValidationMetrics] = []
     public var journal: [JournalRecord] = []
 
     static let recipeName = "recipe.yaml"
@@ -25,6 +28,8 @@ public struct TrainingRun: Sendable {
         case .step(let metrics): steps.append(metrics)
         case .validation(let metrics): validations.append(metrics)
         case .sample(let metrics): samples.append(metrics)
+        case .policy(let metrics): policies.append(metrics)
+        case .policyValidation(let metrics): policyValidations.append(metrics)
         }
     }
 
@@ -64,7 +69,7 @@ public struct TrainingRun: Sendable {
                 throw .badRecord(file: file, line: 1, reason: error.description)
             }
         }
-        guard !steps.isEmpty else { throw .empty(file: trimmed + "/" + MetricsLog.metricsName) }
+        guard !steps.isEmpty || !policies.isEmpty else { throw .empty(file: trimmed + "/" + MetricsLog.metricsName) }
     }
 
     /// Writes the recipe of a run into its folder, which is made where it is missing.

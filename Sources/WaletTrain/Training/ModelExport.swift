@@ -7,15 +7,15 @@ import WaletText
 
 /// Writes folders in the published format.
 public enum ModelExport {
-    /// Writes a model with its data set's tokenizer. The folder has its name only when all of it is on the disk; one that
+    /// Writes a model with its tokenizer. The folder has its name only when all of it is on the disk; one that
     /// was there is replaced.
+    /// - Parameter tokenizerFolder: of the data set, or of the model that the run began with.
     /// - Throws: ``TrainingError``; what was there is then as it was.
     static func write(
-        _ model: TrainableModel, _ recipe: Recipe, _ dataset: TokenDataset, to path: String,
-        as element: SafetensorsFile.Element = .f32
+        _ model: TrainableModel, _ recipe: Recipe, _ tokenizer: Tokenizer, of tokenizerFolder: String,
+        to path: String, as element: SafetensorsFile.Element = .f32
     ) throws(TrainingError) {
         try TrainingError.wrapping {
-            let tokenizer = try dataset.tokenizer()
             let (parent, name) = StorageFolder.parts(of: path)
             let outer = try StorageFolder(parent, create: true)
             let (temporary, old) = (".writing-" + name, ".removing-" + name)
@@ -27,9 +27,14 @@ public enum ModelExport {
                     object["torch_dtype"] = "bfloat16"
                     json = .object(object)
                 }
-                try model.save(to: folder.path, as: element, json: json)
-                let source = try StorageFolder(dataset.folder, create: false)
-                for file in [TokenDataset.vocabularyName, "tokenizer_config.json"] {
+                let isPacked = recipe.quantization.experts == .int4
+                if isPacked, var object = json.objectValue {
+                    object["quantization_config"] = quantizationConfiguration
+                    json = .object(object)
+                }
+                try model.save(to: folder.path, as: element, int4Experts: isPacked, json: json)
+                let source = try StorageFolder(tokenizerFolder, create: false)
+                for file in TokenDataset.tokenizerFiles where source.exists(file) {
                     try folder.put(file, try source.contents(file, limit: 1 << 30))
                 }
                 try folder.synchronize()
@@ -44,6 +49,25 @@ public enum ModelExport {
             try outer.removeFolder(old)
         }
     }
+
+    /// What Kimi K2 Thinking's config.json says of its routed experts.
+    private static let quantizationConfiguration: JSONValue = [
+        "quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed",
+        "config_groups": [
+            "group_0": [
+                "targets": ["Linear"], "input_activations": nil, "output_activations": nil,
+                "weights": [
+                    "num_bits": 4, "type": "int", "symmetric": true, "strategy": "group",
+                    "group_size": .int(ExpertQuantization.group), "dynamic": false, "actorder": nil,
+                    "observer": "minmax", "observer_kwargs": [:], "block_structure": nil,
+                ],
+            ]
+        ],
+        "ignore": [
+            "lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", "re:.*mlp\\.(gate|up|gate_up|down)_proj.*",
+        ],
+        "kv_cache_scheme": nil,
+    ]
 
     /// Writes the model of a run's checkpoint.
     /// - Parameters:
@@ -64,15 +88,22 @@ public enum ModelExport {
                 throw TrainingError.noRun(folder: run)
             }
             guard let arena = Arena(threads: 1) else { throw TrainingError.noThreads }
-            let dataset = try TokenDataset(folder: recipe.data.folder)
-            guard dataset.fingerprint == checkpoint.snapshot.state.loader.dataset else {
-                throw DataError.datasetDiffers(
-                    path: dataset.folder, expected: checkpoint.snapshot.state.loader.dataset,
-                    found: dataset.fingerprint)
-            }
             let model = try TrainableModel(try recipe.configuration(), arena, seed: 0)
             try model.restore(checkpoint)
-            try write(model, recipe, dataset, to: path, as: element)
+            let folder = recipe.isReinforcement ? recipe.model.from : recipe.data.folder
+            let tokenizer: Tokenizer
+            if recipe.isReinforcement {
+                tokenizer = try ConversationEncoder(folder: folder).tokenizer
+            } else {
+                let dataset = try TokenDataset(folder: folder)
+                guard dataset.fingerprint == checkpoint.snapshot.state.loader.dataset else {
+                    throw DataError.datasetDiffers(
+                        path: dataset.folder, expected: checkpoint.snapshot.state.loader.dataset,
+                        found: dataset.fingerprint)
+                }
+                tokenizer = try dataset.tokenizer()
+            }
+            try write(model, recipe, tokenizer, of: folder, to: path, as: element)
             return checkpoint.snapshot.state.step
         }
     }

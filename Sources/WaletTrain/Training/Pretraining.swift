@@ -50,7 +50,7 @@ public final class Pretraining {
     private let tokenizer: Tokenizer
     private var loader: TokenLoader
     private let validation: ValidationMeasure?
-    private let prompts: ValidationReader?
+    private let prompts: SamplePrompts?
     private var generator: RandomGenerator
     private var best: TrainingState.Best?
     private let rates: Schedule
@@ -102,26 +102,30 @@ public final class Pretraining {
             try communicator.requireAlike("data set", dataset.fingerprint.bytes)
         }
         guard let arena = Arena(threads: threads ?? communicator.threads) else { throw .noThreads }
+        let exchange = isApart ? ExpertExchange(communicator) : nil
         peakFlops =
             measuringSpeed
             ? try TrainingError.wrapping { try communicator.sum([MatrixSpeed.measured(arena)])[0] } : nil
-        let model = try TrainingError.wrapping {
-            try TrainableModel(
-                try recipe.configuration(), arena, seed: UInt64(recipe.seed),
-                deviation: Float(recipe.model.initialDeviation),
-                exchange: isApart ? ExpertExchange(communicator) : nil)
+        let model = try TrainingError.wrapping { [dataset] in
+            if recipe.model.from.isEmpty {
+                return try TrainableModel(
+                    try recipe.configuration(), arena, seed: UInt64(recipe.seed),
+                    deviation: Float(recipe.model.initialDeviation), exchange: exchange)
+            }
+            return try StartingModel(recipe.model.from).model(recipe, arena, dataset, exchange: exchange)
         }
         trainer = Trainer(
             model,
             Optimizer(
                 model, recipe.optimizerRule, recipe.optimizerSettings, rank: communicator.rank,
                 ranks: communicator.size), communicator: communicator)
+        if recipe.quantization.experts == .int4 { trainer.quantization = try ExpertQuantization(model) }
         trainer.objective = recipe.objective
         trainer.keeping = recipe.keeping
         trainer.tokenBytes = bytes
         trainer.skipLimit = recipe.training.skipLimit
         loader = try TrainingError.wrapping { [dataset] in try TokenLoader(dataset, seed: UInt64(recipe.seed)) }
-        let hasValidation = dataset.tokens(.validation) > recipe.batch.length
+        let hasValidation = !dataset.isConversations && dataset.tokens(.validation) > recipe.batch.length
         validation = try TrainingError.wrapping { [dataset] in
             // A split that was asked for and is too small is an error, one that nobody asked for is not.
             guard recipe.validation.every > 0, hasValidation || dataset.documents(.validation) > 0 else { return nil }
@@ -130,8 +134,7 @@ public final class Pretraining {
                 part: recipe.batch.microSequences, bytes)
         }
         prompts = try TrainingError.wrapping { [dataset] in
-            dataset.tokens(.validation) > recipe.samples.promptTokens
-                ? try ValidationReader(dataset, length: recipe.samples.promptTokens) : nil
+            try SamplePrompts(dataset, tokenizer, length: recipe.samples.promptTokens)
         }
         // Apart from the order of the data, which the seed draws too.
         generator = RandomGenerator(seed: UInt64(recipe.seed) ^ 0x5A3D_7E11)
@@ -266,6 +269,16 @@ public final class Pretraining {
         let (rank, ranks) = (trainer.communicator.rank, trainer.communicator.size)
         let own = recipe.batch.sequences / ranks
         let length = recipe.batch.length
+        if dataset.isConversations {
+            let share = stride(from: 0, to: own, by: recipe.batch.microSequences).map {
+                min(recipe.batch.microSequences, own - $0) * length
+            }
+            let parts = (0..<ranks).flatMap { _ in share }
+            return try TrainingError.wrapping {
+                try loader.nextConversations(
+                    parts: parts, length: length, wanted: rank * share.count..<(rank + 1) * share.count)
+            }
+        }
         let tokens = try TrainingError.wrapping {
             try loader.next(sequences: recipe.batch.sequences, length: length, rows: rank * own..<(rank + 1) * own)
         }
@@ -308,6 +321,8 @@ public final class Pretraining {
 
     private func validate() throws(TrainingError) -> Double? {
         guard let validation else { return nil }
+        trainer.quantization?.round()
+        defer { trainer.quantization?.restore() }
         let (loss, bitsPerByte) = try validation.measure(trainer)
         let metrics = ValidationMetrics(
             step: step, tokens: loader.state.tokens, loss: loss, bitsPerByte: bitsPerByte)
@@ -322,21 +337,26 @@ public final class Pretraining {
 
     private func sample() throws(TrainingError) {
         // Drawn on all processes alike.
-        let place = prompts.map { generator.next(below: $0.sequences) }
+        let place = prompts.map { generator.next(below: $0.count) }
+        trainer.quantization?.round()
+        defer { trainer.quantization?.restore() }
         try TrainingError.wrapping { try trainer.model.collectExperts() }
         defer { trainer.model.releaseExperts() }
         guard trainer.communicator.rank == 0 else { return }
         let prompt = try TrainingError.wrapping { () throws -> [Int32] in
             guard let prompts, let place else { return [Int32(truncatingIfNeeded: tokenizer.bosID ?? 0)] }
-            return try prompts.batch(place..<place + 1).inputs
+            return try prompts[place]
         }
         // A generator of its own for each sample: how many numbers it takes must not matter to other processes.
         var own = RandomGenerator(seed: UInt64(recipe.seed) &+ UInt64(step) &* 0x9E37_79B9)
         let tokens = try TrainingError.wrapping {
-            try TextSampler(trainer.model, endToken: tokenizer.eosID).tokens(
+            try TextSampler(trainer.model, endToken: prompts?.endToken ?? tokenizer.eosID).tokens(
                 after: prompt, count: recipe.samples.tokens, temperature: recipe.samples.temperature, &own)
         }
-        func text(_ tokens: [Int32]) -> String { tokenizer.decode(tokens.map { Int($0) }, skipSpecial: true) }
+        // Of conversations the marks are shown: whether a model knows them is what one wants to see.
+        func text(_ tokens: [Int32]) -> String {
+            tokenizer.decode(tokens.map { Int($0) }, skipSpecial: !dataset.isConversations)
+        }
         let metrics = SampleMetrics(step: step, prompt: text(prompt), text: text(tokens))
         try folder?.append(.sample(metrics))
         report(.sample(metrics))
@@ -367,6 +387,7 @@ public final class Pretraining {
     public func export(to path: String) throws(TrainingError) {
         try TrainingError.wrapping { try trainer.model.collectExperts() }
         defer { trainer.model.releaseExperts() }
-        if trainer.communicator.rank == 0 { try ModelExport.write(trainer.model, recipe, dataset, to: path) }
+        guard trainer.communicator.rank == 0 else { return }
+        try ModelExport.write(trainer.model, recipe, tokenizer, of: dataset.folder, to: path)
     }
 }

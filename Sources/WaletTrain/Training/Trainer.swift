@@ -45,6 +45,8 @@ public final class Trainer {
     public var keeping = Tape.Keeping.everything
     /// For bits per byte; nil to leave them out.
     public var tokenBytes: TokenBytes?
+    /// Shows passes the routed experts as they will be stored; nil to show them as they are.
+    var quantization: ExpertQuantization?
     /// Steps in a row that may be not finite before one more is an error.
     public var skipLimit = 3
     /// Steps in a row that were not finite until now.
@@ -95,6 +97,9 @@ public final class Trainer {
         model.forgetGradients()
         var observed = StepObservation()
         var sums = Sums()
+        quantization?.round()
+        // Also where a process is lost on the way.
+        defer { quantization?.restore() }
         for part in 0..<parts {
             let tape = Tape(model.arena)
             let (pass, batch, share) = forward(part, tape)
@@ -105,6 +110,7 @@ public final class Trainer {
             if pass.loss.isFinite || model.exchange != nil { tape.backward() }
             try checkExchange()
         }
+        quantization?.restore()
         sums = Sums(try sum(sums.values), hasPrediction: sums.hasPrediction)
         observed = try reduce(observed)
         var outcome = sums.outcome(observed)

@@ -15,6 +15,10 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
     case tokenizer(TokenizerError)
     /// The system does not let so many threads start.
     case noThreads
+    /// A model that cannot learn from its answers.
+    case reinforcement(String)
+    /// The engine that answers and the trainer that learns do not compute the same.
+    case policiesDiffer(step: Int, mean: Double, bound: Double)
     /// A new run in a folder that has one.
     case runExists(folder: String)
     /// A run that is to go on, in a folder that has none.
@@ -43,6 +47,10 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
         case .format(let error): error.description
         case .communication(let error): error.description
         case .tokenizer(let error): error.description
+        case .reinforcement(let reason): "reinforcement: \(clean(reason))"
+        case .policiesDiffer(let step, let mean, let bound):
+            "step \(step): log probabilities of engine and trainer differ by \(mean) in the mean, more than grpo.agreement "
+                + "\(bound); nothing was learned from them"
         case .noThreads: "the system refuses to start the threads; ask for fewer with --threads"
         case .runExists(let folder):
             "\(folder) has a training run already; go on with it by --resume, or name another folder"

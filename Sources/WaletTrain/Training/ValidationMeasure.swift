@@ -2,13 +2,10 @@
 
 import WaletAutodiff
 
-/// Measures a model on the first sequences of the validation split, the same ones each time.
+/// Measures a model on the first sequences or conversations of the validation split, the same ones each time.
 struct ValidationMeasure {
-    private let reader: ValidationReader
-    /// Sequences that are measured.
-    private let sequences: Int
-    /// Sequences of one pass.
-    private let part: Int
+    /// What is measured, a pass each.
+    private let batches: [TrainingBatch]
     private let bytes: TokenBytes
 
     /// - Parameters:
@@ -16,30 +13,61 @@ struct ValidationMeasure {
     ///   - part: sequences of one pass.
     /// - Throws: ``DataError/tooFewTokens(split:tokens:needed:)``.
     init(_ dataset: TokenDataset, length: Int, tokens: Int, part: Int, _ bytes: TokenBytes) throws(DataError) {
-        reader = try ValidationReader(dataset, length: length)
-        sequences = min(reader.sequences, max(1, tokens / length))
-        self.part = part
         self.bytes = bytes
+        if dataset.isConversations {
+            batches = try Self.conversations(dataset, length: length, tokens: tokens, part: part)
+            return
+        }
+        let reader = try ValidationReader(dataset, length: length)
+        let sequences = min(reader.sequences, max(1, tokens / length))
+        var batches: [TrainingBatch] = []
+        for first in stride(from: 0, to: sequences, by: part) {
+            let tokens = try reader.batch(first..<min(sequences, first + part))
+            batches.append(TrainingBatch(tokens: tokens.inputs, targets: tokens.targets, length: length))
+        }
+        self.batches = batches
+    }
+
+    private static func conversations(
+        _ dataset: TokenDataset, length: Int, tokens: Int, part: Int
+    ) throws(DataError) -> [TrainingBatch] {
+        var batches: [TrainingBatch] = []
+        var packer = ConversationPacker(length: length)
+        var rows = 0
+        for shard in dataset.shards(.validation) {
+            for document in 0..<shard.header.documents {
+                let range = shard.range(ofDocument: document)
+                let count = packer.rows(of: range.count)
+                if rows > 0, rows + count > tokens { break }
+                if packer.rows + count > part * length {
+                    if let batch = packer.batch { batches.append(batch) }
+                    packer = ConversationPacker(length: length)
+                }
+                packer.add(shard, range)
+                rows += count
+            }
+            try shard.checkIntact()
+        }
+        if let batch = packer.batch { batches.append(batch) }
+        guard !batches.isEmpty else { throw .tooFewTokens(split: "validation", tokens: 0, needed: 2) }
+        return batches
     }
 
     /// - Returns: the mean loss in nats and bits per byte of text, over all processes.
     func measure(_ trainer: Trainer) throws(TrainingError) -> (loss: Double, bitsPerByte: Double) {
         var (nats, targets, bits, textBytes) = (0.0, 0.0, 0.0, 0.0)
-        // Each process takes every so many-th part.
+        // Each process takes every so many-th batch.
         let (rank, ranks) = (trainer.communicator.rank, trainer.communicator.size)
-        let parts = (sequences + part - 1) / part
-        for round in 0..<(parts + ranks - 1) / ranks {
+        for round in 0..<(batches.count + ranks - 1) / ranks {
             let own = round * ranks + rank
-            // Where experts are apart all run as many passes: one that has no part left runs the first once more.
-            guard own < parts || trainer.model.exchange != nil else { break }
-            let first = own < parts ? own * part : 0
-            let tokens = try TrainingError.wrapping { try reader.batch(first..<min(sequences, first + part)) }
-            let batch = TrainingBatch(tokens: tokens.inputs, targets: tokens.targets, length: tokens.length)
+            // Where experts are apart all run as many passes: one that has no batch left runs the first once more.
+            guard own < batches.count || trainer.model.exchange != nil else { break }
+            let batch = batches[own < batches.count ? own : 0]
             let pass = trainer.model.forward(Tape(trainer.model.arena, recording: false), batch)
             try trainer.checkExchange()
-            guard own < parts else { break }
+            guard own < batches.count else { break }
             let text = bytes.sums(losses: pass.tokenLosses, targets: batch.targets)
-            nats += pass.loss * Double(batch.targetCount)
+            if batch.targetCount > 0 { nats += pass.loss * Double(batch.targetCount) }
             targets += Double(batch.targetCount)
             bits += text.bits
             textBytes += Double(text.bytes)
