@@ -65,7 +65,8 @@ let package = Package(
             name: "Walet",
             dependencies: [
                 "WaletEngine", "WaletModels", "WaletGrammar", "WaletText", "WaletFormats", "WaletHub", "WaletJSON",
-            ]),
+            ],
+            resources: [.copy("Resources/walet-nano")]),
         .target(
             name: "WaletEngine",
             dependencies: [

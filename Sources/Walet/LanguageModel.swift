@@ -140,11 +140,12 @@ public final class LanguageModel: Sendable {
         pages = PagePopulation(of: transformer)
     }
 
-    /// Where a model of this name lies: a path, or else the name of a stored model.
+    /// Where a model of this name lies: a path, or else the name of a stored model, or else the one that comes with Walet.
     package static func locate(_ name: String) throws -> String {
         if FileManager.default.fileExists(atPath: name) { return name }
         let store = ModelStore()
         if !name.hasPrefix("/"), !name.hasPrefix("."), let url = try store.resolve(name) { return url.path }
+        if name == EmbeddedModel.name, let folder = EmbeddedModel.folder { return folder }
         throw LanguageModelError.notFound(name: name, store: store.root.path)
     }
 

@@ -5,7 +5,11 @@ import Walet
 /// `walet run`: one answer, or a chat.
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "run", abstract: "Answers a prompt; without one, holds a conversation.")
+        commandName: "run", abstract: "Answers a prompt; without one, holds a conversation.",
+        discussion: """
+            Without a model, walet-nano answers, which comes with Walet: `walet run "What is 12345 + 54321?"`. A single argument with
+            a space in it that names no model is the prompt.
+            """)
 
     @OptionGroup var arguments: ModelArguments
     @Argument(help: "What to ask. Without it: an interactive chat.") var prompt: String?
@@ -38,11 +42,21 @@ struct RunCommand: AsyncParsableCommand {
                 throw ValidationError("--draft-tokens: expected 1 to 15, found \(draftTokens)")
             }
         }
-        if raw, prompt == nil { throw ValidationError("--raw needs a prompt") }
+        if raw, question == nil { throw ValidationError("--raw needs a prompt") }
         if raw, system != nil { throw ValidationError("--raw and --system exclude each other") }
     }
 
+    /// Whether the only argument is what to ask, and not whom.
+    private var asksEmbedded: Bool {
+        prompt == nil && arguments.model.contains(" ") && !FileManager.default.fileExists(atPath: arguments.model)
+    }
+
+    private var question: String? { asksEmbedded ? arguments.model : prompt }
+
     func run() async throws {
+        var arguments = arguments
+        let prompt = question
+        if asksEmbedded { arguments.model = EmbeddedModel.name }
         let model = try await arguments.load()
         var options = model.defaultOptions
         options.maximumTokens = maxTokens

@@ -24,7 +24,7 @@ struct ServeCommand: AsyncParsableCommand {
             SIGTERM ends the server when the requests under way are answered.
             """)
 
-    @Argument(help: ArgumentHelp("What to serve; the first one is loaded at once.", valueName: "NAME=MODEL|MODEL"))
+    @Argument(help: ArgumentHelp("What to serve; the first one is loaded at once. Default: walet-nano.", valueName: "NAME=MODEL|MODEL"))
     var models: [String] = []
     @Option(
         name: .customLong("model"), help: ArgumentHelp("The same, may be given several times.", valueName: "name=model")
@@ -152,13 +152,16 @@ struct ServeCommand: AsyncParsableCommand {
             flags: flags, environment: ProcessInfo.processInfo.environment, file: config)
         let given = try (models + named).map { try ModelSpecification(parsing: $0, place: "--model") }
         if !given.isEmpty { try settings.setModels(given) }
+        if settings.models.isEmpty {
+            try settings.setModels([try ModelSpecification(parsing: EmbeddedModel.name, place: "--model")])
+        }
         try settings.checkUpstreams()
         return settings
     }
 
     func validate() throws {
         do {
-            if try settings().models.isEmpty { throw ValidationError("give a model to serve") }
+            _ = try settings()
         } catch let error as ConfigurationError {
             throw ValidationError(error.description)
         }

@@ -12,8 +12,9 @@ struct ListCommand: AsyncParsableCommand {
     func run() async throws {
         let store = ModelStore()
         let models = try store.list()
+        let embedded = EmbeddedModel.folder
         if json {
-            let list = models.map { model -> JSONValue in
+            var list = models.map { model -> JSONValue in
                 [
                     "name": .string(model.name), "kind": .string(model.kind.rawValue), "bytes": .int(model.bytes),
                     "files": .int(model.fileCount), "path": .string(model.folder.path),
@@ -21,14 +22,19 @@ struct ListCommand: AsyncParsableCommand {
                     "revision": model.revision.map { .string($0) } ?? .null, "incomplete": .bool(model.isIncomplete),
                 ]
             }
+            if let embedded, !models.contains(where: { $0.name == EmbeddedModel.name }) {
+                let files = try Self.files(embedded)
+                list.append([
+                    "name": .string(EmbeddedModel.name), "kind": "safetensors",
+                    "bytes": .int(files.reduce(0, +)), "files": .int(files.count), "path": .string(embedded),
+                    "repository": nil, "revision": nil, "incomplete": false,
+                ])
+            }
             let object: JSONValue = ["folder": .string(store.root.path), "models": .array(list)]
             Terminal.output(object.text() + "\n")
             return
         }
-        if models.isEmpty {
-            Terminal.log("No models in \(store.root.path). 'walet pull OWNER/NAME' fetches one.")
-            return
-        }
+        if models.isEmpty { Terminal.log("No models in \(store.root.path). 'walet pull OWNER/NAME' fetches one.") }
         let day = Date.ISO8601FormatStyle().year().month().day()
         var rows = [["name", "kind", "size", "files", "date", "revision"]]
         for model in models {
@@ -38,7 +44,21 @@ struct ListCommand: AsyncParsableCommand {
                 (model.revision.map { String($0.prefix(12)) } ?? "-") + (model.isIncomplete ? " (incomplete)" : ""),
             ])
         }
+        if let embedded, !models.contains(where: { $0.name == EmbeddedModel.name }) {
+            let files = try Self.files(embedded)
+            rows.append([
+                EmbeddedModel.name, "safetensors", Terminal.bytes(files.reduce(0, +)), "\(files.count)", "-",
+                "(comes with Walet)",
+            ])
+        }
         Terminal.output(Terminal.table(rows) + "\n")
+    }
+
+    /// Sizes of a folder's files.
+    private static func files(_ folder: String) throws -> [Int] {
+        try FileManager.default.contentsOfDirectory(
+            at: URL(filePath: folder), includingPropertiesForKeys: [.fileSizeKey]
+        ).map { try $0.resourceValues(forKeys: [.fileSizeKey]).fileSize ?? 0 }
     }
 }
 

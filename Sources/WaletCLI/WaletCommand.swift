@@ -11,7 +11,7 @@ struct WaletCommand: AsyncParsableCommand {
         abstract: "Runs sparse mixture-of-experts reasoning models on hardware you own.",
         discussion: """
             MODEL is a folder of safetensors, a .gguf file, a name that `walet list` shows, or OWNER/NAME on a hub, which is
-            pulled first.
+            pulled first. walet-nano, a small reasoning model, comes with Walet.
             Data goes to standard output, progress and logs to standard error.
             Exit codes: 0 done, 1 failed, 2 wrong usage.
             """,
@@ -49,7 +49,7 @@ struct WaletCommand: AsyncParsableCommand {
 /// Which model, and how it is loaded: what several commands share.
 struct ModelArguments: ParsableArguments {
     @Argument(help: "A folder of safetensors, a .gguf file, or a name that `walet list` shows.")
-    var model: String
+    var model = EmbeddedModel.name
 
     @Option(help: "Worker threads; by default the physical cores.")
     var threads: Int?
