@@ -51,6 +51,12 @@ import WaletTasks
             Set((Self.drawn[split] ?? []).flatMap { $0.problems }.filter { !isTalk($0) }.map { "\($0.task) \($0.key)" })
         }
         #expect(keys[0].isDisjoint(with: keys[1]))
+        // Nor is it asked there in the same words.
+        let asked = TaskSplit.allCases.map { split in
+            let asked = (Self.drawn[split] ?? []).filter { [.smallTalk, .outside].contains($0.kind) }
+            return Set(asked.map { $0.turns[0].content.lowercased().filter { $0.isLetter || $0.isNumber } })
+        }
+        #expect(asked[0].isDisjoint(with: asked[1]), "\(asked[0].intersection(asked[1]))")
     }
 
     private func isTalk(_ problem: TaskProblem) -> Bool { problem.key.hasPrefix("talk ") }

@@ -22,8 +22,8 @@ enum AnswerSentences {
                 "\(sum) = \(answer).", "\(sum) = \(answer)", language("It is \(answer).", "Hasilnya \(answer)."),
                 language("That makes \(answer).", "Jadi \(answer)."),
             ]
-        case .largest: return [language("The largest is \(answer).", "Yang terbesar \(answer).")]
-        case .smallest: return [language("The smallest is \(answer).", "Yang terkecil \(answer).")]
+        case .largest: return [language("The largest is \(answer).", "Yang terbesar adalah \(answer).")]
+        case .smallest: return [language("The smallest is \(answer).", "Yang terkecil adalah \(answer).")]
         case .ascending, .descending: return [language("In order: \(answer).", "Urutannya: \(answer).")]
         case .letters:
             let letter = values["c"] ?? ""
@@ -39,7 +39,7 @@ enum AnswerSentences {
             return [language("It is \(answer) day\(answer == "1" ? "" : "s").", "Ada \(answer) hari.")]
         case .countdown:
             let target = values["t"] ?? ""
-            return ["\(answer) = \(target).", language("One way is \(answer).", "Salah satu caranya \(answer).")]
+            return ["\(answer) = \(target).", language("One way is \(answer).", "Salah satu caranya: \(answer).")]
         case .packs: return [language("Pack \(answer) is cheaper.", "Paket \(answer) lebih murah.")]
         case .pieces, .onePiece, .tokens: return [cost(answer, language)]
         case nil: return problem.task == "prices" ? [cost(answer, language)] : []

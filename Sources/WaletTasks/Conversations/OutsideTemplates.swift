@@ -49,7 +49,7 @@ enum OutsideQuestions {
                     + (1..<max(1, count)).map { _ in "\(random.number(0...9))" }.joined()
             } else {
                 value = random.pick(OutsideWords.words(slot, language) ?? [slot])
-                word = "\(slot) \(value)"
+                word = value
             }
             // One after the other: two numbers of as many digits are not the same number.
             if let range = text.firstRange(of: "{\(slot)}") { text.replaceSubrange(range, with: value) }
@@ -81,10 +81,10 @@ enum OutsideQuestions {
                 "Ask me for a sum, the largest number, a sorted list, letters in a word, a date or a price.",
             ]
             : [
-                "Saya bisa menjumlah, mengurangi, mengalikan, membandingkan dan mengurutkan angka, menghitung huruf, serta "
+                "Saya bisa menjumlahkan, mengurangi, mengalikan, membandingkan dan mengurutkan angka, menghitung huruf, serta "
                     + "mengerjakan soal tanggal dan harga.",
-                "Tugas saya penjumlahan, perkalian, urutan, huruf, tanggal, teka-teki angka dan harga.",
-                "Silakan tanya jumlah, angka terbesar, urutan angka, huruf dalam kata, tanggal atau harga.",
+                "Tugas saya adalah penjumlahan, perkalian, urutan, huruf, tanggal, teka-teki angka dan harga.",
+                "Silakan tanyakan penjumlahan, angka terbesar, urutan angka, huruf dalam kata, tanggal atau harga.",
             ]
         return random.pick(cannot) + " " + random.pick(can)
     }

@@ -74,7 +74,7 @@ extension Dressing {
     static let english = Dressing(
         greetings: [
             "Hi", "Hello", "Hey", "Hi there", "Hello there", "Good morning", "Good afternoon", "Good evening",
-            "Good day", "Dear walet", "Hi walet", "Hello walet-nano", "Greetings", "Hey there", "Excuse me", "OK", "So",
+            "Good day", "Dear walet", "Hi walet", "Hello walet-nano", "Greetings", "Hey there", "Excuse me", "OK",
         ],
         leads: [
             "Can you help me?", "Could you help me?", "I have a question.", "Quick question.", "One question.",
@@ -107,9 +107,10 @@ extension Dressing {
             "Soal berikutnya.", "Saya ingin tahu.", "Izin bertanya.",
         ],
         contexts: [
-            "Saya sedang mengerjakan PR.", "Ini untuk sekolah.", "Guru saya bertanya ini.", "Anak saya bertanya ini.",
+            "Saya sedang mengerjakan PR.", "Ini untuk sekolah.", "Guru saya menanyakan ini.",
+            "Anak saya menanyakan ini.",
             "Adik saya mau tahu.", "Saya mau periksa hasil saya.", "Ini untuk pekerjaan saya.",
-            "Saya punya soal kecil.", "Saya bingung.", "Kalkulator saya rusak.", "Saya mau coba kamu.",
+            "Saya punya soal kecil.", "Saya bingung.", "Kalkulator saya rusak.", "Saya mau mengetes kamu.",
             "Ayo kita coba.", "Saya lupa caranya.", "Saya buru-buru.", "Saya sedang belajar.",
             "Teman saya bertanya.", "Saya bosan.", "Ini penting.",
         ],

@@ -47,7 +47,7 @@ extension ProblemWording {
         ],
         .letters: [
             "Ada berapa huruf {c} dalam {w}?", "Berapa banyak huruf {c} di \"{w}\"?",
-            "Tolong hitung huruf {c} dalam kata {w}.", "Di kata {w} ada berapa {c}?",
+            "Tolong hitung huruf {c} dalam kata {w}.", "Dalam kata {w} ada berapa huruf {c}?",
             "Huruf {c} ada berapa di {w}?", "Hitung ada berapa huruf {c} di \"{w}\".",
             "Bisa hitung huruf {c} dalam {w}?", "Berapa jumlah huruf {c} dalam \"{w}\"?",
             "Kata {w} punya berapa huruf {c}?", "Coba hitung huruf {c} di {w}.",
