@@ -70,7 +70,7 @@ extension OutsideTemplates {
         "Solve {1}x + {2} = {3}.", "Solve x^2 + {1}x = {2}.", "Find x: {2}x = {3}.", "If x + {2} = {3}, what is x?",
         "Solve {1}x - {2} = {1}x.", "What is the integral of x^{1}?", "Integrate {1}x + {2}.",
         "What is the derivative of {1}x^{1}?", "Differentiate x^{2}.", "What is the limit of {1}/x?",
-        "What is {2}% of {3}?", "What is {2} percent of {4}?", "How many percent of {3} is {2}?",
+        "What is {2}% of {3}?", "What is {2} percent of {4}?", "What percent of {3} is {2}?",
         "Add {2}% tax to {3}.",
         "What is {4} / {2}?", "What is {5} divided by {2}?", "Divide {6} by {3}.", "How much is {5} / {3}?",
         "What is the remainder of {4} / {2}?", "What is {4} mod {2}?", "Is {4} divisible by {2}?",

@@ -14,7 +14,8 @@ enum ProblemWording {
         if !random.isTrue(oneIn: 4), let form = ProblemForm(problem) {
             let wordings = language == .english ? english : indonesian
             if let templates = wordings[form.name] {
-                text = Phrases.fill(random.pick(templates), values(form, language, &random))
+                let template = wording(of: templates, mayBeNew: problem.isHeldOut, &random)
+                text = Phrases.fill(template, values(form, language, &random))
             }
         }
         // The names of the packs are capitals.
@@ -23,6 +24,14 @@ enum ProblemWording {
         text = Phrases.uppercasedFirst(text)
         return Dressing.dress(
             text, language, more: contexts(problem.task, language), mayLower: mayLower, &random)
+    }
+
+    /// One of some wordings. One in ten is kept for problems that are held out, so that these are asked in new words too.
+    private static func wording(of templates: [String], mayBeNew: Bool, _ random: inout TaskRandom) -> String {
+        let first = random.pick(templates)
+        guard TaskSplit.isHeldOut(first), !mayBeNew else { return first }
+        let trained = templates.filter { !TaskSplit.isHeldOut($0) }
+        return trained.isEmpty ? first : random.pick(trained)
     }
 
     /// What a template of any form may need.
