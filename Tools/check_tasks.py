@@ -40,6 +40,11 @@ def dates(text):
     return found
 
 
+def exactly(expression):
+    assert re.fullmatch(r"[\d+\-*/() ]+", expression)
+    return eval(re.sub(r"\d+", lambda one: f"fractions.Fraction({one[0]})", expression))
+
+
 def solve(problem):
     """What the answer must come to, and what it comes to."""
     question, answer, level = problem["question"], problem["answer"], problem["level"]
@@ -67,12 +72,12 @@ def solve(problem):
     if task == "countdown":
         *parts, = (int(value) for value in found)
         target = parts.pop() if re.match(r"Use|Pakai", question) else parts.pop(0)
-        assert re.fullmatch(r"[\d+\-*/() ]+", answer)
-        exact = re.sub(r"\d+", lambda one: f"fractions.Fraction({one[0]})", answer)
         used = sorted(int(one) for one in re.findall(r"\d+", answer))
-        return (target, sorted(parts)), (eval(exact), used)
+        return (target, sorted(parts)), (exactly(answer), used)
     if task == "prices":
         return prices(question, answer, level, found)
+    if task == "domain":
+        return domain(problem)
     raise ValueError(task)
 
 
@@ -104,6 +109,30 @@ def prices(question, answer, level, found):
         return found[0] * found[1], numbers(answer)[0]
     fresh, cached, written, *amounts = found
     return sum(price * amount for price, amount in zip((fresh, cached, written), amounts)), numbers(answer)[0]
+
+
+def domain(problem):
+    """Whether it refuses what it must and nothing else; problems in other words from their key, where that says enough."""
+    answer, key, level = problem["answer"], problem["key"], problem["level"]
+    if level <= 3:
+        return level < 3, bool(re.search(r"can't|cannot|tidak bisa", answer))
+    asked = problem["question"].lower()
+    # Every number of the key is asked about: the words have lost none.
+    named = re.findall(r"\d+(?:\.\d+)?", key)
+    if one := re.fullmatch(r"(\w) in (\w+)", key):
+        return (True, one[2].count(one[1])), (one[2] in asked, int(answer))
+    if key.split()[0] in ("max", "min"):
+        pick = max if key.startswith("max") else min
+        return (True, pick(numbers(key))), (set(numbers(key)) <= set(numbers(asked)), numbers(answer)[0])
+    if key.split()[0] in ("up", "down"):
+        order = sorted(numbers(key), reverse=key.startswith("down"))
+        return (True, order), (set(numbers(key)) <= set(numbers(asked)), numbers(answer))
+    if one := re.match(r"(\d+) of (\d+) (\d+) (\d+) ", key):
+        return (True, int(one[1])), (all(re.search(rf"\b{name}\b", asked) for name in named), exactly(answer))
+    if (one := re.fullmatch(r"(\d+)([-+*])(\d+)", key)) and not re.search("[a-zA-Z]", answer):
+        return (True, exactly(key)), (all(re.search(rf"\b{name}\b", asked) for name in named), int(answer))
+    # Dates and prices: checked in their own words.
+    return True, True
 
 
 def draw(walet, split, count, seed):

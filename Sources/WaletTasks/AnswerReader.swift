@@ -33,6 +33,14 @@ extension ExpectedAnswer {
                 value: "\(found.month)-\(found.day)", isRight: found.month == month && found.day == day)
         case .expression(let numbers, let target):
             return Arithmetic.read(answer, numbers, target)
+        case .refusal(let expected):
+            // A number alone is an answer, but not to a question that wants words.
+            guard answer.contains(where: { $0.isLetter || $0.isNumber }) else {
+                return AnswerReading(value: nil, isRight: false)
+            }
+            let found = Refusals.isRefusal(answer)
+            return AnswerReading(
+                value: found ? "refusal" : "answer", isRight: found == expected && answer.contains(where: \.isLetter))
         }
     }
 

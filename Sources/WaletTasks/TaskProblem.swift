@@ -12,9 +12,11 @@ public struct TaskProblem: Sendable, Equatable {
     /// A right answer, in a sentence or alone.
     public var answer: String
     public var expected: ExpectedAnswer
+    /// One in so many of its kind is held out: more where a kind has only some hundred of them.
+    public var heldOutOneIn: UInt64 = 10
 
-    /// Whether it belongs to the tenth that no model may be trained on.
-    public var isHeldOut: Bool { TaskSplit.isHeldOut(key) }
+    /// Whether it belongs to the part that no model may be trained on: a tenth, or more by ``heldOutOneIn``.
+    public var isHeldOut: Bool { TaskSplit.isHeldOut(key, oneIn: heldOutOneIn) }
 }
 
 /// What an answer is compared with.
@@ -29,6 +31,8 @@ public enum ExpectedAnswer: Sendable, Equatable {
     case date(month: Int, day: Int)
     /// An expression of these numbers, each once, with + - * / and parentheses, that has this value.
     case expression(numbers: [Int], target: Int)
+    /// Words that say that it cannot be done, or any other words.
+    case refusal(Bool)
 }
 
 /// In which language is asked and answered.
@@ -46,11 +50,11 @@ public enum TaskSplit: String, Sendable, CaseIterable {
     case train
     case heldOut = "held-out"
 
-    /// One problem in ten, by the hash of what makes it another problem (FNV-1a, mixed).
-    static func isHeldOut(_ key: String) -> Bool {
+    /// One problem in ten, or in so many, by the hash of what makes it another problem (FNV-1a, mixed).
+    static func isHeldOut(_ key: String, oneIn count: UInt64 = 10) -> Bool {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         for byte in key.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        return TaskRandom.mix(hash) % 10 == 0
+        return TaskRandom.mix(hash) % count == 0
     }
 
     func contains(_ problem: TaskProblem) -> Bool { problem.isHeldOut == (self == .heldOut) }
@@ -87,7 +91,10 @@ extension ReasoningTask {
 
 /// All tasks.
 public enum ReasoningTasks {
-    public static let all: [any ReasoningTask] = [
+    public static let all: [any ReasoningTask] = solved + [Domain()]
+
+    /// Those whose answers are worked out.
+    static let solved: [any ReasoningTask] = [
         Addition(), Subtraction(), Multiplication(), Comparison(), Sorting(), LetterCounting(), CalendarArithmetic(),
         Countdown(), Prices(),
     ]
