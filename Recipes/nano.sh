@@ -44,7 +44,7 @@ stage() {
 measure() {
     local name=$1 model=$2
     make_file "$folder/eval-$name.json" "$walet" eval "$model" --language both --problems 40 --max-tokens 400 \
-        --precision exact --batch 64 --json
+        --precision exact --batch 64 --json --out "$folder/answers-$name.jsonl"
 }
 
 data() {
