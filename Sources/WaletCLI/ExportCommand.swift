@@ -28,7 +28,8 @@ struct ExportGGUFCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await Puller.pullIfNamed(model)
-        guard force || !FileManager.default.fileExists(atPath: out) else {
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: out, isDirectory: &isFolder), !isFolder.boolValue, !force {
             throw FormatError(file: out, expected: "a name that no file has yet, or --force", found: "a file")
         }
         let folder = try ModelFolder(try LanguageModel.locate(model))

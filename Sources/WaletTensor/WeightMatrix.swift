@@ -32,7 +32,9 @@ public struct WeightMatrix: @unchecked Sendable {
     /// The scales that are a tensor of their own, `[rows / groupRows, columns / groupColumns]`, both rounded up; nil for a
     /// packing that has none.
     public var scales: WeightMatrix? {
-        guard let start = scaleBytes?.baseAddress, let packing = Packing(rawValue: raw.scale_packing) else { return nil }
+        guard let start = scaleBytes?.baseAddress, let packing = Packing(rawValue: raw.scale_packing) else {
+            return nil
+        }
         return WeightMatrix(
             packing: packing, rows: (rows + groupRows - 1) / groupRows, columns: Int(raw.scale_stride), data: start,
             owner: owner)

@@ -109,7 +109,8 @@ private struct MetadataWriter {
         let looksLite = layers == 26 || layers == 27 || (layers == 48 && configuration.vocabularySize == 128_256)
         if let rank = latent.queryRank, looksLite {
             throw failure(
-                "q_lora_rank", "none with \(layers) layers, for which llama.cpp's deepseek2 does not read it", "\(rank)")
+                "q_lora_rank", "none with \(layers) layers, for which llama.cpp's deepseek2 does not read it",
+                "\(rank)")
         }
         // In the latent's space all heads share one key and value, which is the latent (ggml-org/llama.cpp#12801).
         try put("attention.head_count_kv", 1)

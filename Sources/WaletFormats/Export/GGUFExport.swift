@@ -173,6 +173,11 @@ public struct GGUFExport: Sendable {
                 "llama.cpp takes rms_norm_eps, \(configuration.normEpsilon), for the norms on the latents too; "
                     + "transformers and Walet take \(latent.latentNormEpsilon)")
         }
+        if case .yarn(_, let fast, let slow, _, _) = configuration.rope.scaling, fast != 32 || slow != 1 {
+            notes.append(
+                "llama.cpp takes 32 and 1 for YaRN's bounds whatever the file says; start it with --yarn-beta-fast "
+                    + "\(fast) --yarn-beta-slow \(slow)")
+        }
         return notes
     }
 
