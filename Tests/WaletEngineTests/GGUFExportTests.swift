@@ -7,12 +7,15 @@ import WaletModels
 
 /// A checkpoint's file for llama.cpp computes what the checkpoint does.
 @Suite struct GGUFExportTests {
-    private static func export(_ name: String, as type: GGUFExport.MatrixType?) throws -> (Engine, () -> Void) {
+    private static func export(
+        _ name: String, as type: GGUFExport.MatrixType?, precision: Precision = .exact
+    ) throws -> (Engine, () -> Void) {
         let file = FileManager.default.temporaryDirectory.appending(path: "walet-\(UUID().uuidString).gguf").path
         let folder = try ModelFolder(GoldenTests.folder.appending(path: name).path)
         _ = try GGUFExport(folder, vocabulary: nil, matrices: type).write(to: file)
         let written = try ModelFolder(file)
-        let engine = try Engine(try Transformer(written.configuration, from: try written.weights()), threads: 2)
+        let engine = try Engine(
+            try Transformer(written.configuration, from: try written.weights()), threads: 2, precision: precision)
         return (engine, { try? FileManager.default.removeItem(atPath: file) })
     }
 
@@ -48,5 +51,21 @@ import WaletModels
         #expect(golden.cases.count > 3)
         #expect(largest < 1e-3, "largest difference of a log probability: \(largest)")
         print("exported \(name): largest difference \(largest)")
+    }
+
+    /// A head's 32 dimensions are a whole block, the latent's 120 are none.
+    @Test func fastPrecisionTakesKeysInBlocksBesideALatentThatIsInNone() async throws {
+        let tokens = (0..<40).map { 5 + $0 * 37 % 300 }
+        let (exact, removeOne) = try Self.export("deepseek-v3-fp8", as: nil)
+        let (fast, removeTwo) = try Self.export("deepseek-v3-fp8", as: nil, precision: .fast)
+        defer {
+            removeOne()
+            removeTwo()
+        }
+        let (one, two) = (try await exact.score(tokens), try await fast.score(tokens))
+        let differences = zip(one.logprobs, two.logprobs).compactMap { a, b in a.flatMap { a in b.map { abs(a - $0) } }
+        }
+        #expect(differences.count == 39)
+        #expect((differences.max() ?? 1) < 0.5, "\(differences)")
     }
 }
