@@ -178,4 +178,16 @@ import WaletTensor
         #expect(says(failure { _ = try export(model) }, "model.layers.4.", "none of this name"))
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 1)
     }
+
+    @Test func aSourceThatIsWrittenToMeanwhileLeavesNoFile() throws {
+        let model = try changed("moonlight") { _ in }
+        let export = try GGUFExport(model, vocabulary: nil)
+        let file = try FileHandle(forUpdating: URL(filePath: model.path + "/model.safetensors"))
+        try file.seek(toOffset: 300_000)
+        try file.write(contentsOf: Data([1]))
+        try file.close()
+        let error = failure { _ = try export.write(to: folder.file("model.gguf")) }
+        #expect(says(error, "model.safetensors", "written to while it was exported"))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 1)
+    }
 }

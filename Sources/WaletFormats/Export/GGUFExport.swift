@@ -53,6 +53,7 @@ public struct GGUFExport: Sendable {
     private let packings: [Packing]
     private let entries: [GGUFWriter.Entry]
     private let notes: [String]
+    private let stamps: [FileStamp?]
 
     /// Plans the file; nothing is written.
     /// - Parameters:
@@ -71,6 +72,7 @@ public struct GGUFExport: Sendable {
         }
         self.model = model
         source = try model.weights()
+        stamps = source.mappedFiles.map { FileStamp($0.descriptor) }
         requested = matrices
         let configuration = model.configuration
         let architecture = try configuration.ggufMetadata(file: model.path)
@@ -117,7 +119,7 @@ public struct GGUFExport: Sendable {
     ///   - overwriting: whether a file of this name is replaced.
     ///   - progress: is told of bytes that have been written.
     /// - Throws: ``FormatError`` for a file that is there already, a full disk, numbers that the type cannot hold, or a source
-    ///   that has shrunk; `CancellationError`. Nothing has the name then that did not have it before.
+    ///   that was written to; `CancellationError`. Nothing has the name then that did not have it before.
     public func write(
         to path: String, overwriting: Bool = false, progress: @escaping (Int) -> Void = { _ in }
     ) throws -> Outcome {
@@ -125,11 +127,22 @@ public struct GGUFExport: Sendable {
         var encoder = TensorEncoder(source, requested: requested?.packing, file: model.path)
         for (tensor, packing) in zip(tensors, packings) {
             try encoder.write(tensor, as: packing, to: writer, progress: progress)
+            // What was read once would count as this process's memory until the end.
+            for file in source.mappedFiles { file.dropPages() }
         }
-        try source.checkIntact()
+        try checkUnchanged()
         try writer.finish()
         return Outcome(
             bytes: writer.byteCount, shares: Self.shares(entries), notes: notes + Self.notes(encoder.integers))
+    }
+
+    private func checkUnchanged() throws(FormatError) {
+        try source.checkIntact()
+        for (file, stamp) in zip(source.mappedFiles, stamps) where FileStamp(file.descriptor) != stamp {
+            throw FormatError(
+                file: file.path, expected: "the bytes that it had when it was opened",
+                found: "others: the file was written to while it was exported")
+        }
     }
 
     // MARK: Facts
