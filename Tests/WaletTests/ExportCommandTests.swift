@@ -91,6 +91,8 @@ import Walet
         ("deepseek-1000", String?.none, String?.none, "deepseek-v3"), ("deepseek-1000", "", nil, "gpt-2"),
         ("llama3-700", nil, nil, "smaug-bpe"), ("deepseek-4000", qwen2, nil, "deepseek-r1-qwen"),
         ("deepseek-4000", qwen2, "NFC", "qwen2"),
+        // With line ends as they are, which DeepSeek's own file has.
+        ("deepseek-4000", qwen2.replacingOccurrences(of: #"\r\n"#, with: "\r\n"), nil, "deepseek-r1-qwen"),
     ])
     func tokensOfTheFileAreTheFolders(
         _ name: String, _ split: String?, _ normalizer: String?, _ pre: String

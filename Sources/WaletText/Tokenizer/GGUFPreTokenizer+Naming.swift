@@ -75,9 +75,22 @@ extension GGUFPreTokenizer {
                 steps.append("Split \(behavior)")
                 return
             }
-            steps.append(pattern)
+            steps.append(escaped(pattern))
         default: steps.append(type)
         }
+    }
+
+    /// DeepSeek's own file has line ends in its pattern as they are, others have their escapes.
+    private static func escaped(_ pattern: String) -> String {
+        var escaped = ""
+        for scalar in pattern.unicodeScalars {
+            switch scalar {
+            case "\r": escaped += #"\r"#
+            case "\n": escaped += #"\n"#
+            default: escaped.unicodeScalars.append(scalar)
+            }
+        }
+        return escaped
     }
 
     /// Whether the normalizer is NFC and not none.
