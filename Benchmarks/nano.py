@@ -91,12 +91,12 @@ def scaling(walet, model, tasks, problems):
     curves = {}
     for task in tasks:
         run = evaluate(walet, model, "--task", task, "--problems", str(problems), "--samples", "32", "--temperature", "1",
-                       "--max-tokens", "400")
+                       "--max-tokens", "480")
         whole = next(entry for entry in run["tasks"] if entry["task"] == task)
         majority = {1: whole["pass_at_1"], **{entry["k"]: entry["rate"] for entry in whole["majority_at_k"]}}
         passed = {1: whole["pass_at_1"], **{entry["k"]: entry["rate"] for entry in whole["pass_at_k"]}}
         rooms = {}
-        for room in [25, 50, 100, 200, 400]:
+        for room in [30, 60, 120, 240, 480]:
             run = evaluate(walet, model, "--task", task, "--problems", str(problems), "--max-tokens", str(room))
             rooms[room] = next(entry for entry in run["tasks"] if entry["task"] == task)["pass_at_1"]
         curves[task] = {"majority": majority, "pass": passed, "room": rooms}

@@ -43,7 +43,7 @@ stage() {
 # Held-out problems, with thinking and without.
 measure() {
     local name=$1 model=$2
-    make_file "$folder/eval-$name.json" "$walet" eval "$model" --language both --problems 40 --max-tokens 400 \
+    make_file "$folder/eval-$name.json" "$walet" eval "$model" --language both --problems 40 --max-tokens 480 \
         --precision exact --batch 64 --json --out "$folder/answers-$name.jsonl"
 }
 
@@ -62,7 +62,7 @@ make_file "$folder/conversations.jsonl" "$walet" train conversations --count 160
     --tasks addition:1-5=3,addition:6-7,subtraction:1-5=3,subtraction:6-7,multiplication=2,comparison,sorting=2,letters=2,calendar,countdown,prices
 if [ ! -e "$folder/tokenizer/tokenizer.json" ]; then
     "$walet" train tokenizer "$folder/problems.jsonl" "$folder/talk.jsonl" --out "$folder/tokenizer" \
-        --vocabulary-size 1024 --split qwen2 --chat >> "$folder/commands.log" 2>&1
+        --vocabulary-size 512 --split qwen2 --chat >> "$folder/commands.log" 2>&1
 fi
 mkdir -p "$folder/text"
 ln -f "$folder/problems.jsonl" "$folder/talk.jsonl" "$folder/text/"

@@ -494,7 +494,7 @@ def demo(handler, request):
 
 
 ANSWERS = {
-    "kimi-k2-thinking": demo, "echo": echo, "thinks": thinks, "slow": slow, "slow-thinking": slow_thinking, "waits": waits,
+    "kimi-k2-thinking": demo, "echo": echo, "walet-nano": echo, "thinks": thinks, "slow": slow, "slow-thinking": slow_thinking, "waits": waits,
     "kitchen-sink": kitchen_sink, "attacks": attacks, "big": big, "slow-text": slow_text, "verbatim": verbatim, "tool-calls": tool_calls,
     "at-limit": at_limit, "empty": empty, "breaks": breaks, "ends-early": ends_early, "error-in-stream": error_in_stream,
     "odd-stream": odd_stream, "no-prices": echo,

@@ -526,6 +526,15 @@ def test_a_suggestion_fills_the_message_box(chat):
     expect(chat.prompt).to_have_value(re.compile("^Compare SQLite"))
 
 
+def test_suggestions_fit_the_model_that_comes_with_walet(chat, mock):
+    chat.open("walet-nano")
+    chat.page.get_by_role("button", name="Add two numbers").click()
+    expect(chat.prompt).to_have_value("What is 12345 + 54321?")
+    chat.page.get_by_label("Model", exact=True).select_option("echo")
+    expect(chat.page.get_by_role("button", name="Compare in a table")).to_be_visible()
+    expect(chat.prompt).to_have_value("What is 12345 + 54321?")
+
+
 # --- The place on the page
 
 

@@ -73,7 +73,9 @@ struct CalendarArithmetic: ReasoningTask {
             day = (day + (backward ? 6 : 1)) % 7
             names.append(Calendar.weekday(day, language))
         }
-        return ("\(days) = \(days / 7) * 7 + \(rest)\n" + names.joined(separator: ", "), day)
+        let weeks = "\(days) = \(days / 7) * 7 + \(rest)"
+        // The table of seven is known, what is beyond it is written out.
+        return ((days > 69 ? Columns.quotient(days, 7) + "\n" : "") + weeks + "\n" + names.joined(separator: ", "), day)
     }
 
     private func dateLater(_ level: Int, _ language: TaskLanguage, _ random: inout TaskRandom) -> TaskProblem {

@@ -16,6 +16,6 @@ struct Multiplication: ReasoningTask {
         ])
         return TaskProblem(
             task: name, level: level, language: language, key: "\(min(a, b))*\(max(a, b))", question: question,
-            thinking: Columns.product(a, b, language), answer: "\(a * b)", expected: .number(ExactDecimal(a * b)))
+            thinking: Columns.product(a, b), answer: "\(a * b)", expected: .number(ExactDecimal(a * b)))
     }
 }

@@ -26,27 +26,18 @@ struct Prices: ReasoningTask {
             question: language(
                 "A box costs \(price). What do \(count) boxes cost?",
                 "Satu kotak harganya \(price). Berapa harga \(count) kotak?"),
-            thinking: Columns.product(price, count, language), answer: "\(price * count)",
+            thinking: Columns.product(price, count), answer: "\(price * count)",
             expected: .number(ExactDecimal(price * count)))
     }
 
     private func onePiece(_ level: Int, _ language: TaskLanguage, _ random: inout TaskRandom) -> TaskProblem {
         let (price, count) = (random.number(11...99), random.number(2...9))
         let total = price * count
-        // Written division: digit by digit, from the left.
-        var lines: [String] = []
-        var rest = 0
-        for digit in Numerals.digits(of: total).reversed() {
-            let number = rest * 10 + digit
-            lines.append(
-                "\(number) / \(count) = \(number / count), \(number) - \(number / count * count) = \(number % count)")
-            rest = number % count
-        }
         return TaskProblem(
             task: name, level: level, language: language, key: "1 of \(count) for \(total)",
             question: language(
                 "\(count) kg cost \(total). What does 1 kg cost?", "\(count) kg harganya \(total). Berapa harga 1 kg?"),
-            thinking: lines.joined(separator: "\n"), answer: "\(price)", expected: .number(ExactDecimal(price)))
+            thinking: Columns.quotient(total, count), answer: "\(price)", expected: .number(ExactDecimal(price)))
     }
 
     private func packs(_ level: Int, _ language: TaskLanguage, _ random: inout TaskRandom) -> TaskProblem {
@@ -77,7 +68,7 @@ struct Prices: ReasoningTask {
             question: language(
                 "A million tokens cost \(price) USD. What do \(millions) million tokens cost?",
                 "Sejuta token harganya \(price) USD. Berapa harga \(millions) juta token?"),
-            thinking: Columns.product(cents, millions, language)
+            thinking: Columns.product(cents, millions)
                 + language("\n\(cents * millions) cents", "\n\(cents * millions) sen"),
             answer: Self.dollars(cents * millions) + " USD",
             expected: .number(ExactDecimal(cents * millions, places: 2)))
@@ -91,8 +82,8 @@ struct Prices: ReasoningTask {
         let parts = zip(amounts, prices).map(*)
         let total = parts.reduce(0, +)
         let lines =
-            zip(amounts, prices).map { "\($0) * \($1) = \($0 * $1)" }
-            + ["\(parts[0]) + \(parts[1]) = \(parts[0] + parts[1])", "\(parts[0] + parts[1]) + \(parts[2]) = \(total)"]
+            zip(prices, amounts).map { Columns.product($0, $1) }
+            + [Columns.sum(parts[0], parts[1]), Columns.sum(parts[0] + parts[1], parts[2])]
         let (a, b, c) = (Self.dollars(fresh), Self.dollars(cached), Self.dollars(output))
         return TaskProblem(
             task: name, level: level, language: language,
