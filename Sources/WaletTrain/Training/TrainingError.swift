@@ -50,7 +50,7 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
         case .reinforcement(let reason): "reinforcement: \(clean(reason))"
         case .policiesDiffer(let step, let mean, let bound):
             "step \(step): log probabilities of engine and trainer differ by \(mean) in the mean, more than grpo.agreement "
-                + "\(bound); nothing was learned from them"
+                + "\(bound); the step is not kept"
         case .noThreads: "the system refuses to start the threads; ask for fewer with --threads"
         case .runExists(let folder):
             "\(folder) has a training run already; go on with it by --resume, or name another folder"
