@@ -1,10 +1,10 @@
 # Two commands: `make run` answers a question with a real model, `make test` passes the tests. Both do all the set-up.
 SHELL := /bin/bash
-MODEL ?= smollm2
-PROMPT ?= What is the capital of Germany?
+MODEL ?= walet-nano
+PROMPT ?= What is 12345 + 54321?
 SWIFT_FLAGS ?=
 
-.PHONY: run test test-mpi build setup data bench precision lint format clean help
+.PHONY: run smollm2 nano test test-mpi build setup data bench precision lint format clean help
 
 help: ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -12,12 +12,17 @@ help: ## Lists the targets
 # Where `walet` looks for models by name.
 STORE := $(or $(WALET_MODELS),$(or $(XDG_DATA_HOME),$(HOME)/.local/share)/walet/models)
 
-run: build data ## Sets up, builds, fetches SmolLM2-135M (93 MB) and asks it a question
+run: build $(if $(filter smollm2,$(MODEL)),smollm2) ## Sets up, builds, and asks walet-nano, which needs no download, a question
+	@.build/release/walet run $(MODEL) "$(PROMPT)"
+
+smollm2: data ## Puts SmolLM2-135M (93 MB, fetched) where walet finds it by name: make run MODEL=smollm2
 	@mkdir -p "$(STORE)/smollm2"
 	@for file in .models/smollm2/*.gguf; do \
 	    target="$(STORE)/smollm2/$${file##*/}"; [ -e "$$target" ] || ln "$$file" "$$target" 2>/dev/null || cp "$$file" "$$target"; \
 	done
-	@.build/release/walet run $(MODEL) "$(PROMPT)"
+
+nano: build ## Makes walet-nano anew from nothing, in runs/nano (two to three hours; goes on where it was ended)
+	Recipes/nano.sh
 
 test: setup data ## Sets up and passes all tests
 	Tests/Web/run.sh

@@ -13,6 +13,7 @@ struct TrainCommand: AsyncParsableCommand {
             TrainRunCommand.self, TrainSFTCommand.self, TrainGRPOCommand.self, TrainQATCommand.self,
             TrainTokenizerCommand.self, TrainDataCommand.self, TrainReportCommand.self,
             TrainExportCommand.self, TrainKeysCommand.self, TrainProblemsCommand.self,
+            TrainConversationsCommand.self,
         ],
         defaultSubcommand: TrainRunCommand.self)
 }

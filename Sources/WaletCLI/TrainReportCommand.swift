@@ -34,17 +34,24 @@ struct TrainReportCommand: AsyncParsableCommand {
             "RUN", "STEPS", "TOKENS", "LAST LOSS", "BEST BITS/BYTE", "TOKENS TO COMMON", "LARGEST LOGIT", "CLIPS",
             "DEAD EXPERTS", "TOKENS/S",
         ]
+        let taught = comparison.summaries.filter { $0.lastRight != nil }
         func number(_ value: Double?, _ digits: Int) -> String {
             value.map { String(format: "%.\(digits)f", $0) } ?? "-"
         }
         let rows = comparison.summaries.map { run -> [String] in
             [
-                run.name, "\(run.steps)", "\(run.tokens)", number(run.loss, 4), number(run.bestBitsPerByte, 4),
+                run.name, "\(run.steps)", "\(run.tokens)", number(run.loss.isFinite ? run.loss : nil, 4), number(run.bestBitsPerByte, 4),
                 number(run.tokensToCommon, 0), number(run.maximumLogit, 1), "\(run.clips)", "\(run.deadExperts)",
                 number(run.tokensPerSecond, 0),
             ]
         }
         Terminal.output(Terminal.table([heads] + rows) + "\n")
+        if !taught.isEmpty {
+            let rows = taught.map { run in
+                [run.name, number(run.firstRight.map { 100 * $0 }, 1), number(run.lastRight.map { 100 * $0 }, 1)]
+            }
+            Terminal.output("\n" + Terminal.table([["RUN", "% RIGHT AT FIRST", "% RIGHT AT LAST"]] + rows) + "\n")
+        }
         guard runs.count > 1, !comparison.differences.isEmpty else { return }
         let names = comparison.summaries.map(\.name)
         let differences = comparison.differences.map { key, values in [key] + values.map { $0 ?? "-" } }

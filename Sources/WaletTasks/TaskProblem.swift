@@ -57,7 +57,7 @@ public enum TaskSplit: String, Sendable, CaseIterable {
         return TaskRandom.mix(hash) % count == 0
     }
 
-    func contains(_ problem: TaskProblem) -> Bool { problem.isHeldOut == (self == .heldOut) }
+    public func contains(_ problem: TaskProblem) -> Bool { problem.isHeldOut == (self == .heldOut) }
 }
 
 /// A kind of problem.

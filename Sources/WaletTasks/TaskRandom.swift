@@ -35,7 +35,7 @@ public struct TaskRandom: Sendable {
         return number(low...Numerals.power(10, count) - 1)
     }
 
-    mutating func shuffle<Value>(_ values: inout [Value]) {
+    public mutating func shuffle<Value>(_ values: inout [Value]) {
         for index in stride(from: values.count - 1, to: 0, by: -1) { values.swapAt(index, number(0...index)) }
     }
 }

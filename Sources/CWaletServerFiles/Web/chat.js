@@ -9,12 +9,21 @@ import { Settings } from './settings.js';
 const page = Object.fromEntries(['model', 'history', 'history-note', 'thread', 'log', 'prompt', 'composer', 'send', 'send-label', 'totals',
     'jump', 'sidebar', 'settings', 'new-chat', 'export-json', 'export-markdown'].map((id) => [id, document.getElementById(id)]));
 
-const suggestions = [
+// What walet-nano, the model that comes with Walet, was trained on; other models are asked more.
+const nanoSuggestions = [
+    { title: 'Add two numbers', text: 'What is 12345 + 54321?' },
+    { title: 'Count letters', text: 'How many times does the letter r occur in "stroberri"?' },
+    { title: 'Find a day', text: 'Today is Monday. What day is it in 240 days?' },
+    { title: 'Tanya harga', text: 'Sejuta token harganya 1.25 USD. Berapa harga 8 juta token?' },
+];
+const generalSuggestions = [
     { title: 'Explain an idea', text: 'Explain mixture-of-experts models to a colleague who knows databases but not machine learning.' },
     { title: 'Write some code', text: 'Write a Swift function that merges two sorted arrays, with a test for each edge case.' },
     { title: 'Compare in a table', text: 'Compare SQLite and PostgreSQL for a service with one machine, as a table.' },
     { title: 'Improve a text', text: 'Make this friendlier and half as long: “Your application cannot be processed until all documents have been received.”' },
 ];
+
+const suggestions = () => (page.model.value === 'walet-nano' ? nanoSuggestions : generalSuggestions);
 
 const views = new Map();        // node -> view with an `element`
 const conversations = [new Conversation()];
@@ -64,6 +73,7 @@ function showPrices() {
 page.model.addEventListener('change', () => {
     tab.set('walet.model', page.model.value);
     showPrices();
+    if (current.isEmpty) drawThread();
 });
 
 // --- Asking
@@ -217,7 +227,7 @@ function welcome(problem) {
                 : element('button', { type: 'button', class: 'button', onclick: () => loadModels() }, icon('retry'), 'Try again'));
         box.append(notice);
     } else {
-        box.append(element('ul', { class: 'suggestions', 'aria-label': 'Suggestions' }, suggestions.map(({ title, text }) => element('li', {},
+        box.append(element('ul', { class: 'suggestions', 'aria-label': 'Suggestions' }, suggestions().map(({ title, text }) => element('li', {},
             element('button', {
                 type: 'button',
                 onclick: () => {

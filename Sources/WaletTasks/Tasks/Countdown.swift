@@ -32,18 +32,15 @@ struct Countdown: ReasoningTask {
                 "Make \(target) of \(list): each number once, with \(allowed) and parentheses.",
                 "Buat \(target) dari \(list): tiap angka sekali, dengan \(allowed) dan kurung."),
         ])
-        var lines: [String] = []
-        var answer = ""
-        for way in Self.ways(numbers, signs) {
-            let isIt = way.value == Fraction(target)
-            lines.append("\(way.text) = \(Self.text(way.value))" + (isIt ? "" : language(" no", " bukan")))
-            if isIt {
-                answer = way.text
-                break
-            }
+        // Some tries that are not it, in no order, and one that is: whoever goes on trying finds it.
+        var ways = Self.ways(numbers, signs)
+        random.shuffle(&ways)
+        let wrong = ways.filter { $0.value.denominator == 1 && $0.value != Fraction(target) }
+        var lines = wrong.prefix(random.number(0...8)).map { way in
+            "\(way.text) = \(Self.text(way.value))" + language(" no", " bukan")
         }
-        // A search that found it late is shown by its beginning and its end.
-        if lines.count > 12 { lines = lines.prefix(5) + lines.suffix(7) }
+        let answer = ways.first { $0.value == Fraction(target) }?.text ?? ""
+        lines.append("\(answer) = \(target)")
         return TaskProblem(
             task: name, level: level, language: language,
             key: "\(target) of \(numbers.sorted().map(String.init).joined(separator: " ")) \(allowed)",

@@ -82,7 +82,14 @@ struct Sorting: ReasoningTask {
         var sorted: [Int] = []
         var lines: [String] = []
         while let next = isUp ? rest.min() : rest.max() {
-            lines.append(rest.map(String.init).joined(separator: " ") + ": \(next)")
+            // One comparison at a time: what is left, and after each number the best so far.
+            var best = rest[0]
+            var line = "\(best)"
+            for number in rest.dropFirst() {
+                best = isUp ? min(best, number) : max(best, number)
+                line += ", \(number): \(best)"
+            }
+            lines.append(line)
             sorted.append(next)
             rest.removeAll { $0 == next }
         }

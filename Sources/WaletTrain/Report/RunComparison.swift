@@ -22,11 +22,16 @@ public struct RunSummary: Sendable, Equatable {
     public var deadExperts: Int
     /// Median of the recorded speeds.
     public var tokensPerSecond: Double?
+    /// Of a run of reinforcement: the part of the held-out problems that was right at its beginning and its end.
+    public var firstRight: Double?
+    public var lastRight: Double?
 
     init(_ run: TrainingRun) {
         name = run.name
-        steps = run.steps.last?.step ?? 0
-        tokens = run.steps.last?.tokens ?? 0
+        steps = run.steps.last?.step ?? run.policies.last?.step ?? 0
+        tokens = run.steps.last?.tokens ?? run.policies.last?.tokens ?? 0
+        firstRight = run.policyValidations.first?.right
+        lastRight = run.policyValidations.last?.right
         let last = run.steps.suffix(max(1, run.steps.count / 10))
         loss = last.isEmpty ? .nan : last.reduce(0) { $0 + $1.loss } / Double(last.count)
         let best = run.validations.filter(\.bitsPerByte.isFinite).min { $0.bitsPerByte < $1.bitsPerByte }

@@ -56,6 +56,7 @@ public struct TrainingReport: Sendable {
             <h1>\(escaped(title))</h1>
             \(summary)
             \(differences)
+            \(reinforcement)
             <h2>Loss</h2>
             <div class="charts">
             \(chart("loss", "Training loss", "nats a token") { $0.loss })
@@ -94,7 +95,7 @@ public struct TrainingReport: Sendable {
         let first = comparison.summaries.first?.tokensToCommon
         let rows = comparison.summaries.map { run in
             let cells: [String] = [
-                count(Double(run.steps)), count(Double(run.tokens)), cell(run.loss), cell(run.bestBitsPerByte),
+                count(Double(run.steps)), count(Double(run.tokens)), cell(run.loss.isFinite ? run.loss : nil), cell(run.bestBitsPerByte),
                 count(run.bestTokens.map { Double($0) }), count(run.tokensToCommon),
                 cell(Self.ratio(run.tokensToCommon, first), 3), cell(run.maximumLogit, 1), count(Double(run.clips)),
                 count(Double(run.deadExperts)), count(run.tokensPerSecond),
