@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import WaletAutodiff
 import WaletFormats
+import WaletTasks
 
 @testable import WaletTrain
 
@@ -60,6 +61,19 @@ import WaletFormats
         #expect(run.policies.allSatisfy { $0.differenceMean < 1e-5 })
     }
 
+    @Test func aRunThatEndedBeforeItsFirstCheckpointBeginsAnew() async throws {
+        let chat = try ChatRun.shared.get()
+        let folder = TemporaryFolder()
+        let recipe = try chat.policy(["grpo.steps=2"])
+        let (plain, cut) = (folder.file("plain"), folder.file("cut"))
+        try await ChatRun.run(recipe, plain)
+        try await ChatRun.run(recipe, cut, stopAfter: 1)
+        try folder.remove("cut/checkpoints/step-000000001")
+        try await ChatRun.run(recipe, cut, resuming: true)
+        try TestRun.expectSame(plain, cut)
+        #expect(try TrainingRun(folder: cut).policyValidations.map(\.step) == [0, 2])
+    }
+
     /// The engine's answers are those of the weights that will be stored.
     @Test func theModelOfARunWithRoundedExpertsIsTheOneThatAnswered() async throws {
         let chat = try ChatRun.shared.get()
@@ -100,6 +114,27 @@ import WaletFormats
             return
         }
         #expect(found.contains(reason), "\(found)")
+    }
+
+    @Test func aRecipeIsPrintedInFull() throws {
+        let recipe = try ChatRun.shared.get().policy(["grpo.tasks=letters:1-2=3,addition", "grpo.level=answer"])
+        for field in Recipe.fields { #expect(recipe.yaml.contains("\(field.name.split(separator: ".").last ?? ""): ")) }
+        #expect(try Recipe(yaml: recipe.yaml, name: "again") == recipe)
+        #expect(recipe.steps == 5 && recipe.isReinforcement)
+    }
+
+    @Test func problemsAreDrawnAsOftenAsTheirWeightsSay() throws {
+        var settings = Recipe.Reinforcement()
+        settings.tasks = "letters:1-2=3,addition:2"
+        settings.language = .id
+        let tasks = try ReinforcementTasks(settings)
+        let problems = tasks.problems(70, .train, seed: 3)
+        #expect(problems == tasks.problems(70, .train, seed: 3) && problems != tasks.problems(70, .train, seed: 4))
+        let counts = Dictionary(grouping: problems) { "\($0.task) \($0.level)" }.mapValues(\.count)
+        #expect(counts == ["letters 1": 30, "letters 2": 30, "addition 2": 10])
+        #expect(problems.allSatisfy { $0.language == .indonesian && !$0.isHeldOut })
+        #expect(Set(problems.map(\.key)).count == 70)
+        #expect(tasks.problems(20, .heldOut, seed: 3).allSatisfy { $0.isHeldOut })
     }
 
     @Test func aRateAndAModelMustBeGiven() throws {
