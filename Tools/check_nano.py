@@ -11,6 +11,7 @@ bits: as it loads them, which multiplies experts in BF16, and with the same weig
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -86,13 +87,16 @@ def scored(tokens, vocabulary, options):
 
 
 def compare(name, model, texts, tables):
-    worst, rows, same = 0.0, 0, 0
+    worst, likely, rows, same = 0.0, 0.0, 0, 0
     for tokens, table in zip(texts, tables):
         theirs = log_probabilities(model, tokens)
-        worst = max(worst, (theirs - table).abs().max().item())
+        apart = (theirs - table).abs()
+        worst = max(worst, apart.max().item())
+        likely = max(likely, apart[table > math.log(1e-3)].max().item())
         rows += len(tokens)
         same += (theirs.argmax(-1) == table.argmax(-1)).sum().item()
-    print(f"{name}: log probabilities at most {worst:.1e} apart, the likeliest token the same {same} of {rows} times")
+    print(f"{name}: log probabilities at most {worst:.1e} apart, {likely:.1e} of tokens above 0.1%; the likeliest token "
+          f"is the same {same} of {rows} times")
     return worst, same == rows
 
 

@@ -109,7 +109,8 @@ def build(name):
     loss.backward()
     gradients = {n: t.grad for n, t in leaves.items() if t.grad is not None}
     facts = {
-        "reference": golden.REFERENCE, "options": OPTIONS | extras, "rates": {name: rates(name) for name in OPTIONS["rate"]},
+        "reference": golden.REFERENCE, "options": OPTIONS | extras,
+        "rates": {name: rates(name) for name in OPTIONS["rate"]},
         "loss": loss.item(), "parts": {n: p.item() for n, p in parts.items()},
         "max_logits": {layer: v.tolist() for layer, v in sorted(training.MAX_LOGITS.items())},
         "counts": {layer: reference.counts(layer).tolist() for layer in sorted(reference.routed)},

@@ -59,7 +59,8 @@ def marked(text):
     end = "{{- '</think>' -}}{{- message.content -}}{{- '<|im_end|>' -}}\n"
     body = text[text.index(begin) + len(begin):text.index(end)]
     assert body.count("\n") == 1 and text.count(begin + body + end) == 1
-    thoughts = "{%- if loop.index0 > marks.last and message.reasoning_content -%}{{- message.reasoning_content -}}{%- endif -%}"
+    thoughts = ("{%- if loop.index0 > marks.last and message.reasoning_content -%}{{- message.reasoning_content -}}"
+                "{%- endif -%}")
     off = "enable_thinking is defined and not enable_thinking"
     shown = "{{- '<|im_assistant|><think>' -}}"
     dropped = "loop.index0 <= marks.last and message.reasoning_content"

@@ -21,7 +21,7 @@ def scales(x):
     groups = x.unflatten(-1, (-1, GROUP))
     scale, zero = calculate_qparams(groups.amin(-1), groups.amax(-1), ARGS)
     assert not zero.any()
-    # Where all are zero the library takes the smallest number of its type in place of no scale; so small a scale serves nobody.
+    # Where all are zero the library takes a smallest number in place of no scale; so small a scale serves nobody.
     return scale.clamp(min=2.0**-14).to(torch.bfloat16)
 
 
