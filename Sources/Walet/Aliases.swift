@@ -32,6 +32,7 @@ public typealias ChatMessageError = WaletText.ChatMessageError
 public typealias ToolCall = WaletText.ToolCall
 public typealias JSONValue = WaletJSON.JSONValue
 public typealias ModelFolder = WaletFormats.ModelFolder
+public typealias GGUFExport = WaletFormats.GGUFExport
 public typealias ModelStore = WaletHub.ModelStore
 public typealias StoredModel = WaletHub.StoredModel
 public typealias Verification = WaletHub.Verification

@@ -20,7 +20,7 @@ struct WaletCommand: AsyncParsableCommand {
             RunCommand.self, ScoreCommand.self, TokenizeCommand.self, TemplateCommand.self, ShowCommand.self,
             ListCommand.self, PullCommand.self, RemoveCommand.self, VerifyCommand.self, PackCommand.self,
             BenchCommand.self, EvalCommand.self, ServeCommand.self, AuditCommand.self, KeysCommand.self,
-            UsageCommand.self, PlanCommand.self, CostCommand.self, TrainCommand.self,
+            UsageCommand.self, PlanCommand.self, CostCommand.self, TrainCommand.self, ExportCommand.self,
         ])
 
     /// ArgumentParser's own `main` exits with 64 for wrong usage; the contract with scripts says 2.

@@ -39,6 +39,9 @@ public struct GGUFType: Sendable, Equatable {
 
     public static func known(_ id: UInt32) -> GGUFType? { byID[id] }
 
+    /// The type that a packing has in files; nil for those of safetensors alone.
+    static func of(_ packing: Packing) -> GGUFType? { all.first { $0.packing == packing } }
+
     /// What Walet computes with, for error messages.
     static var supported: String { all.filter { $0.packing != nil }.map(\.name).joined(separator: ", ") }
 

@@ -80,6 +80,12 @@ public final class MappedFile: @unchecked Sendable {
         return bytes
     }
 
+    /// Drops the pages of the file that this process has entered; they are the page cache's alone then.
+    package func dropPages() {
+        guard let base else { return }
+        _ = madvise(UnsafeMutableRawPointer(mutating: base), size, MADV_DONTNEED)
+    }
+
     /// - Throws: ``FormatError`` where the file has become shorter than it was when it was opened.
     public func checkIntact() throws(FormatError) {
         var status = stat()

@@ -45,6 +45,12 @@ public struct GGUFVocabulary: Sendable {
     public var addsEnd: Bool?
     public var addsSpacePrefix: Bool?
     public var removesExtraSpaces: Bool?
+
+    public init(model: String, preTokenizer: String? = nil, tokens: [[UInt8]]) {
+        self.model = model
+        self.preTokenizer = preTokenizer
+        self.tokens = tokens
+    }
 }
 
 extension ModelFolder {

@@ -147,7 +147,8 @@ struct LatentAttention: Sendable {
         let context = space.attention.context.pointer + first * heads * shape.latentRank
         let mixed = mixed + first * heads * shape.valueHeadSize
         let blocks = space.attention
-        if blocks.contextBlocks.isActive {
+        // Either may have blocks without the other: each needs its own width to be whole ones.
+        if blocks.contextBlocks.isActive || blocks.plainBlocks.isActive {
             for head in 0..<heads {
                 for row in 0..<rows.count { blocks.headRows[head * rows.count + row] = Int32(row * heads + head) }
             }

@@ -29,6 +29,21 @@ public struct WeightMatrix: @unchecked Sendable {
         return UnsafeRawBufferPointer(start: scales, count: scaleRows * Int(raw.scale_stride) * scale.blockBytes)
     }
 
+    /// The scales that are a tensor of their own, `[rows / groupRows, columns / groupColumns]`, both rounded up; nil for a
+    /// packing that has none.
+    public var scales: WeightMatrix? {
+        guard let start = scaleBytes?.baseAddress, let packing = Packing(rawValue: raw.scale_packing) else {
+            return nil
+        }
+        return WeightMatrix(
+            packing: packing, rows: (rows + groupRows - 1) / groupRows, columns: Int(raw.scale_stride), data: start,
+            owner: owner)
+    }
+
+    /// Rows and columns that share a number of ``scales``.
+    public var groupRows: Int { Int(raw.group_rows) }
+    public var groupColumns: Int { Int(raw.group_cols) }
+
     /// A matrix whose blocks carry their own scales, or of plain numbers.
     /// - Parameters:
     ///   - data: at least `rows` times the packing's row bytes, readable as long as `owner` lives.

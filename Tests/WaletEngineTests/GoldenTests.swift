@@ -95,9 +95,10 @@ struct Golden {
     let cases: [Case]
     let greedy: (prompt: [Int], tokens: [Int])?
 
-    init(_ name: String) throws {
+    /// - Parameter file: which of the folder's golden files.
+    init(_ name: String, _ file: String = "golden") throws {
         path = GoldenTests.folder.appending(path: name)
-        let json = try JSONValue(parsing: Data(contentsOf: path.appending(path: "golden.json")))
+        let json = try JSONValue(parsing: Data(contentsOf: path.appending(path: "\(file).json")))
         cases = (json["cases"]?.arrayValue ?? []).map { example in
             Case(
                 tokens: example["tokens"]?.arrayValue?.compactMap(\.intValue) ?? [],

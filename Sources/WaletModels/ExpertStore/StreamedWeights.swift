@@ -141,7 +141,7 @@ public final class StreamedWeights: WeightSource {
                 found: "\(taken / 1_000_000) MB to be taken")
         }
         // Norms and biases were read through the mapping, up to two megabytes of the file's cache for each.
-        for file in files.files { file.dropMappedPages() }
+        for file in files.files { file.mapped.dropPages() }
         let reader = options.reader ?? Self.makeReader()
         let plans = layers.flatMap(\.plans) + wanted.map(\.plan)
         let isDirect = ReadProbe.isDirect(options.mode, plans, files, reader)
@@ -162,7 +162,7 @@ public final class StreamedWeights: WeightSource {
             state.store = store
             state.wanted = []
         }
-        for file in files.files { file.dropMappedPages() }
+        for file in files.files { file.mapped.dropPages() }
         try checkIntact()
     }
 

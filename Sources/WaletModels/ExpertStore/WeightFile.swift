@@ -41,12 +41,6 @@ final class WeightFile: Sendable {
                 ? "others: the file was written to while in use"
                 : "\(now.size) bytes; it was cut or replaced while in use")
     }
-
-    /// Drops the pages of the file that this process has entered; they are the page cache's alone then.
-    func dropMappedPages() {
-        guard let base = mapped.bytes.baseAddress else { return }
-        _ = madvise(UnsafeMutableRawPointer(mutating: base), mapped.size, MADV_DONTNEED)
-    }
 }
 
 /// All files of a model, and where a view of a mapped file lies in them.

@@ -226,15 +226,15 @@ extension Tokenizer {
 }
 
 /// What GGUF's `tokenizer.ggml.pre` stands for.
-struct GGUFPreTokenizer {
+package struct GGUFPreTokenizer {
     let preTokenizer: PreTokenizer
     var normalizer: [TextNormalizer] = []
     var takesWholePieces = false
     var addsBOS = false
 
     static let supported = [
-        "default", "gpt-2", "smollm", "llama-bpe", "llama3", "llama-v3", "qwen2", "deepseek-llm", "deepseek-coder",
-        "deepseek-v3", "deepseek-r1-qwen", "kimi-k2", "gpt-4o", "llama4",
+        "default", "gpt-2", "smollm", "llama-bpe", "llama3", "llama-v3", "smaug-bpe", "qwen2", "deepseek-llm",
+        "deepseek-coder", "deepseek-v3", "deepseek-r1-qwen", "kimi-k2", "gpt-4o", "llama4",
     ]
 
     init(_ pre: String) throws(TokenizerError) {
@@ -245,6 +245,7 @@ struct GGUFPreTokenizer {
             preTokenizer = try Self.splits([Self.llama3])
             takesWholePieces = true
             addsBOS = true
+        case "smaug-bpe": preTokenizer = try Self.splits([Self.llama3])
         case "qwen2":
             preTokenizer = try Self.splits([Self.qwen2])
             normalizer = [.form(UnicodeNormalization(.nfc))]
@@ -284,13 +285,13 @@ struct GGUFPreTokenizer {
         return PreTokenizer(steps: steps, isByteLevel: true)
     }
 
-    private static let llama3 =
+    static let llama3 =
         #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
 
-    private static let qwen2 =
+    static let qwen2 =
         #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
 
-    private static let deepSeekV3 =
+    static let deepSeekV3 =
         ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##
 
     private static let o200k = [
