@@ -33,6 +33,9 @@ import WaletTasks
         #expect(try ModelExport.write(run: path, best: false, as: .f32, to: folder.file("again")) == 5)
         #expect(try folder.read("again/model.safetensors") == folder.read("run/model/model.safetensors"))
 
+        #expect(
+            TestRun.error { _ = try ModelExport.write(run: path, best: true, as: .f32, to: folder.file("best")) }
+                == .noCheckpoint(folder: path, isBest: true))
         let report = TrainingReport([run])
         let summary = try #require(report.comparison.summaries.first)
         #expect(summary.steps == 5 && summary.tokens == run.policies.last?.tokens)
