@@ -212,9 +212,8 @@ let package = Package(
         .testTarget(
             name: "WaletTrainTests",
             dependencies: [
-                "WaletTrain", "WaletTrainWorker", "WaletAutodiff", "WaletModels", "WaletText", "WaletFormats",
-                "WaletJSON",
-                "WaletTensor",
+                "WaletTrain", "WaletTrainWorker", "WaletAutodiff", "CWaletAutodiff", "WaletModels", "WaletTasks",
+                "WaletText", "WaletFormats", "WaletJSON", "WaletTensor",
             ]),
     ],
     swiftLanguageModes: [.v6]

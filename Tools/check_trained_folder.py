@@ -13,6 +13,8 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
+from oracle import int4
+
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
@@ -25,6 +27,8 @@ def main(folder, tokens, targets):
     extra = f"model.layers.{model.config.num_hidden_layers}."
     unexpected = [name for name in report["unexpected_keys"] if not name.startswith(extra)]
     assert not report["missing_keys"] and not report["mismatched_keys"] and not unexpected, report
+    if getattr(model, "hf_quantizer", None):
+        int4.check_weights(model, folder)
     logits = model(torch.tensor([tokens])).logits[0]
     losses = torch.nn.functional.cross_entropy(logits, torch.tensor(targets), reduction="none")
     print(json.dumps(losses.tolist()))

@@ -57,12 +57,15 @@ LLAMA3 = [
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
     r"\s+(?!\S)|\s+",
 ]
+QWEN2 = [pattern.replace(r"\p{N}{1,3}", r"\p{N}") for pattern in LLAMA3]
 MARKS = ["<|begin|>", "<|end|>", "<|pad|>"]
+CHAT = MARKS + ["<|im_system|>", "<|im_user|>", "<|im_assistant|>", "<|im_end|>", "<think>", "</think>"]
 # name: patterns, or None for GPT-2's own; size; special tokens; least count
 VARIANTS = {
     "deepseek-1000": (DEEPSEEK, 1000, MARKS, 0),
     "deepseek-4000": (DEEPSEEK, 4000, MARKS, 2),
     "llama3-700": (LLAMA3, 700, ["<s>", "</s>"], 5),
+    "qwen2-700": (QWEN2, 700, CHAT, 2),
     "gpt2-600": (None, 600, ["<|endoftext|>", "th", "in"], 0),
 }
 

@@ -30,6 +30,10 @@ void wa_int4_round(const float *x, float *y, int64_t groups) {
         float scale;
         scale_bits(in, &scale);
         for (int i = 0; i < GROUP; i++) out[i] = fminf(fmaxf(rintf(in[i] / scale), -8.0f), 7.0f) * scale;
+        // A product is of the scale's type for those who read it: compressed-tensors, and Walet's own engine.
+        uint16_t half[GROUP];
+        wa_to_bf16(out, half, GROUP);
+        wa_from_bf16(half, out, GROUP);
     }
 }
 

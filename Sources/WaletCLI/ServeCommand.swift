@@ -24,7 +24,9 @@ struct ServeCommand: AsyncParsableCommand {
             SIGTERM ends the server when the requests under way are answered.
             """)
 
-    @Argument(help: ArgumentHelp("What to serve; the first one is loaded at once. Default: walet-nano.", valueName: "NAME=MODEL|MODEL"))
+    @Argument(
+        help: ArgumentHelp(
+            "What to serve; the first one is loaded at once. Default: walet-nano.", valueName: "NAME=MODEL|MODEL"))
     var models: [String] = []
     @Option(
         name: .customLong("model"), help: ArgumentHelp("The same, may be given several times.", valueName: "name=model")

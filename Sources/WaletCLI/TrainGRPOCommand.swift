@@ -6,7 +6,8 @@ import WaletTrain
 struct TrainGRPOCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "grpo",
-        abstract: "Reinforcement learning: a model answers problems that programs check, and learns from what was right.",
+        abstract:
+            "Reinforcement learning: a model answers problems that programs check, and learns from what was right.",
         discussion: """
             The recipe's grpo.tasks say which problems (walet train problems --list), and model.from or --model from which model.
             Each step draws problems, lets the engine give a group of answers to each, and makes those likelier that are

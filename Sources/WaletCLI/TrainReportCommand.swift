@@ -40,7 +40,8 @@ struct TrainReportCommand: AsyncParsableCommand {
         }
         let rows = comparison.summaries.map { run -> [String] in
             [
-                run.name, "\(run.steps)", "\(run.tokens)", number(run.loss.isFinite ? run.loss : nil, 4), number(run.bestBitsPerByte, 4),
+                run.name, "\(run.steps)", "\(run.tokens)", number(run.loss.isFinite ? run.loss : nil, 4),
+                number(run.bestBitsPerByte, 4),
                 number(run.tokensToCommon, 0), number(run.maximumLogit, 1), "\(run.clips)", "\(run.deadExperts)",
                 number(run.tokensPerSecond, 0),
             ]

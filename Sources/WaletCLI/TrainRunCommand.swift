@@ -101,7 +101,8 @@ struct RecipeArguments: ParsableArguments {
 
     private static func summary(_ recipe: Recipe) throws -> String {
         let parameters = try recipe.configuration().parameters
-        let model = "\(Terminal.count(parameters.total)) parameters, \(Terminal.count(parameters.active)) active a token; "
+        let model =
+            "\(Terminal.count(parameters.total)) parameters, \(Terminal.count(parameters.active)) active a token; "
         guard !recipe.isReinforcement else {
             let settings = recipe.reinforcement
             return model + "\(settings.steps) steps of \(settings.problems) problems with \(settings.answers) answers"

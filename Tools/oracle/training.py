@@ -14,7 +14,7 @@ from transformers.masking_utils import eager_mask
 from transformers.modeling_layers import MtpLayer
 from transformers.models.deepseek_v3 import modeling_deepseek_v3 as deepseek
 
-from . import golden
+from . import golden, int4 as four_bits
 
 MAX_LOGITS = {}  # layer -> [heads]
 
@@ -35,8 +35,8 @@ AttentionMaskInterface.register("recording", eager_mask)
 
 
 class Reference:
-    def __init__(self, config, tensors, mtp_weight=0.0, balance=0.0):
-        self.c, self.mtp_weight, self.balance = config, mtp_weight, balance
+    def __init__(self, config, tensors, mtp_weight=0.0, balance=0.0, int4=False):
+        self.c, self.mtp_weight, self.balance, self.int4 = config, mtp_weight, balance, int4
         layers = config["num_hidden_layers"]
         plain = {n: t for n, t in tensors.items() if int(n.split(".")[2] if ".layers." in n else 0) < layers}
         self.model = golden.reference_model(config, plain)
@@ -88,7 +88,7 @@ class Reference:
 
     def loss(self, leaves, tokens, targets):
         """Everything that training adds up, and its parts. tokens, targets: [sequences, length]"""
-        own, extra = self.states(leaves)
+        own, extra = self.states(four_bits.shown(leaves) if self.int4 else leaves)
         out = functional_call(self.model, own, (tokens,), {"output_hidden_states": True, "use_cache": False})
         parts = {"main": F.cross_entropy(out.logits.flatten(0, 1), targets.flatten())}
         total = parts["main"]

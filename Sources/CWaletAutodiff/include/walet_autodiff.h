@@ -61,7 +61,7 @@ void wa_from_bf16(const uint16_t *x, float *y, int64_t n);
 
 // Weights as compressed-tensors stores them in 4 bits, symmetric, in groups of 32: scale = BF16 of the largest |x| / 7.5,
 // at least 2^-14, which FP16 holds too; q = x / scale, rounded to nearest even, from -8 to 7.
-// y = q * scale
+// y = q * scale, in BF16 as it will be read
 void wa_int4_round(const float *x, float *y, int64_t groups);
 // Four words of a group hold q + 8, the first value lowest; a scale a group.
 void wa_int4_pack(const float *x, int32_t *words, uint16_t *scales, int64_t groups);

@@ -35,7 +35,9 @@ public struct ProblemChoice: Sendable, Equatable {
                 throw Malformed(expected: "one of " + solved.map(\.name).joined(separator: ", "), found: found)
             }
             let weight = halves.count == 1 ? 1 : Int(halves[1]) ?? 0
-            let bounds = parts.dropFirst().first?.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+            let bounds = parts.dropFirst().first?.split(separator: "-", omittingEmptySubsequences: false).map {
+                Int($0)
+            }
             let (low, high) = (bounds?.first ?? task.levels.lowerBound, bounds?.last ?? task.levels.upperBound)
             guard halves.count <= 2, (1...1_000_000).contains(weight), parts.count <= 2, bounds?.count ?? 1 <= 2,
                 let low, let high, low <= high, task.levels.contains(low), task.levels.contains(high)

@@ -27,7 +27,9 @@ public struct TrainingConversation: Sendable, Equatable {
     }
 
     /// What makes it another conversation.
-    var identity: String { JSONValue.object(JSONObject([("m", .array(messages)), ("t", .bool(thinking ?? true))])).text() }
+    var identity: String {
+        JSONValue.object(JSONObject([("m", .array(messages)), ("t", .bool(thinking ?? true))])).text()
+    }
 }
 
 /// Turns conversations into tokens as the model's template has them, and says which of them are the assistant's.

@@ -135,13 +135,14 @@ public final class DatasetBuilder {
             }
             fresh.append((conversation, Self.split(hash, validationFraction: validationFraction)))
         }
-        let results = Gathered<Result<(tokens: [Int32], learned: [Bool], textBytes: Int), any Error>>(count: fresh.count)
+        typealias Encoded = (tokens: [Int32], learned: [Bool], textBytes: Int)
+        let results = Gathered<Result<Encoded, any Error>>(count: fresh.count)
         let work = fresh.map(\.conversation)
         DispatchQueue.concurrentPerform(iterations: work.count) { index in
             results[index] = Result { try encoder.encode(work[index]) }
         }
         for (index, (conversation, split)) in fresh.enumerated() {
-            let document: (tokens: [Int32], learned: [Bool], textBytes: Int)
+            let document: Encoded
             do {
                 guard let result = results[index] else { continue }
                 document = try result.get()
@@ -150,8 +151,8 @@ public final class DatasetBuilder {
             }
             guard document.learned.contains(true) else {
                 throw .badVocabulary(
-                    reason: "its chat template shows no answer of \(conversation.identity.prefix(200)) as it follows from its "
-                        + "prompt")
+                    reason: "its chat template shows no answer of \(conversation.identity.prefix(200)) as it follows "
+                        + "from its prompt")
             }
             do throws(StorageError) {
                 try append(document.tokens, learned: document.learned, textBytes: document.textBytes, split)

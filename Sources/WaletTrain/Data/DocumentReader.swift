@@ -74,8 +74,8 @@ public struct DocumentReader: Sendable {
                 guard let conversation = TrainingConversation(json: value) else {
                     throw .badDocument(
                         file: file, line: line,
-                        reason: "it has no \"messages\" with roles, the assistant's among them, or a \"thinking\" that is "
-                            + "neither true nor false")
+                        reason: "it has no \"messages\" with roles, the assistant's among them, or a \"thinking\" "
+                            + "that is neither true nor false")
                 }
                 batch.append(conversation)
                 guard batch.count >= limit else { return }

@@ -26,8 +26,8 @@ final class ExpertQuantization {
             throw .recipe(
                 .inconsistent(
                     key: "quantization.experts",
-                    reason: "rows of \(parameter.name) have \(parameter.tensor.shape[1]) values, which are no whole groups of "
-                        + "\(Self.group)"))
+                    reason: "rows of \(parameter.name) have \(parameter.tensor.shape[1]) values, which are no whole "
+                        + "groups of \(Self.group)"))
         }
         self.experts = experts.map(\.tensor).filter(\.hasValues)
     }

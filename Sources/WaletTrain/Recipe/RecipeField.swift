@@ -76,7 +76,9 @@ public struct RecipeField: Sendable {
         RecipeField(
             name: name, help: help, expected: "a text",
             write: { text, recipe in
-                guard canBeEmpty || !text.isEmpty, !text.unicodeScalars.contains(where: { $0.value < 0x20 }) else { return false }
+                guard canBeEmpty || !text.isEmpty, !text.unicodeScalars.contains(where: { $0.value < 0x20 }) else {
+                    return false
+                }
                 recipe[keyPath: path] = text
                 return true
             },

@@ -32,7 +32,8 @@ struct PolicyRollouts {
         closeToken = Int32(truncatingIfNeeded: close)
         do {
             let (tokens, learned, _) = try encoder.encode(example)
-            guard let last = tokens.last, learned.last == true, last != closeToken, tokenizer.isSpecial(Int(last)) else {
+            guard let last = tokens.last, learned.last == true, last != closeToken, tokenizer.isSpecial(Int(last))
+            else {
                 throw TrainingError.reinforcement("the chat template ends no answer with a control token")
             }
             endToken = last

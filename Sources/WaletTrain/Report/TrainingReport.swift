@@ -95,7 +95,8 @@ public struct TrainingReport: Sendable {
         let first = comparison.summaries.first?.tokensToCommon
         let rows = comparison.summaries.map { run in
             let cells: [String] = [
-                count(Double(run.steps)), count(Double(run.tokens)), cell(run.loss.isFinite ? run.loss : nil), cell(run.bestBitsPerByte),
+                count(Double(run.steps)), count(Double(run.tokens)), cell(run.loss.isFinite ? run.loss : nil),
+                cell(run.bestBitsPerByte),
                 count(run.bestTokens.map { Double($0) }), count(run.tokensToCommon),
                 cell(Self.ratio(run.tokensToCommon, first), 3), cell(run.maximumLogit, 1), count(Double(run.clips)),
                 count(Double(run.deadExperts)), count(run.tokensPerSecond),

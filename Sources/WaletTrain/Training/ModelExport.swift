@@ -75,7 +75,7 @@ public enum ModelExport {
     ///   - best: the checkpoint with the fewest bits per byte instead of the newest.
     ///   - dataFolder: where the data set lies now; nil for where the recipe says.
     /// - Returns: the checkpoint's step.
-    /// - Throws: ``TrainingError``; ``TrainingError/noRun(folder:)`` also where there is no checkpoint yet.
+    /// - Throws: ``TrainingError``.
     public static func write(
         run: String, best: Bool, dataFolder: String? = nil, as element: SafetensorsFile.Element, to path: String
     ) throws(TrainingError) -> Int {
@@ -85,7 +85,7 @@ public enum ModelExport {
             let store = try CheckpointStore(
                 folder: run + "/" + RunFolder.checkpointsName, keep: recipe.checkpoint.keep)
             guard let checkpoint = try best ? store.best() : store.restore()?.checkpoint else {
-                throw TrainingError.noRun(folder: run)
+                throw TrainingError.noCheckpoint(folder: run, isBest: best)
             }
             guard let arena = Arena(threads: 1) else { throw TrainingError.noThreads }
             let model = try TrainableModel(try recipe.configuration(), arena, seed: 0)

@@ -47,10 +47,11 @@ final class RunFolder {
         return try TrainingError.wrapping {
             let store = try CheckpointStore(folder: path + "/" + checkpointsName, keep: keep)
             let found = try store.restore()
-            let step = found?.checkpoint.snapshot.state.step ?? 0
-            let run = RunFolder(path, store, try MetricsLog(folder: path, resumingAt: step), say)
-            run.step = step
-            run.lastSaved = found.map { _ in step }
+            let step = found?.checkpoint.snapshot.state.step
+            // From the beginning, what was measured before the first step is measured again.
+            let run = RunFolder(path, store, try MetricsLog(folder: path, resumingAt: step ?? -1), say)
+            run.step = step ?? 0
+            run.lastSaved = step
             for skipped in found?.skipped ?? [] {
                 try run.note("\(skipped); it is set aside as damaged-…, the one before is taken")
             }

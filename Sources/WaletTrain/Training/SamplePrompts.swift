@@ -36,7 +36,9 @@ struct SamplePrompts {
         for shard in dataset.shards(.validation) {
             for document in 0..<min(shard.header.documents, Self.limit - prompts.count) {
                 let range = shard.range(ofDocument: document)
-                guard let first = range.first(where: { shard.isLearned($0) }), first > range.lowerBound else { continue }
+                guard let first = range.first(where: { shard.isLearned($0) }), first > range.lowerBound else {
+                    continue
+                }
                 prompts.append(shard.tokens(range.lowerBound..<first))
                 // What an answer ends with: the template's own mark, whatever the tokenizer's file names.
                 last = last ?? range.last(where: { shard.isLearned($0) }).map { shard.tokens($0..<$0 + 1)[0] }

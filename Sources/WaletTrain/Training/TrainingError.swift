@@ -23,6 +23,8 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
     case runExists(folder: String)
     /// A run that is to go on, in a folder that has none.
     case noRun(folder: String)
+    /// A model that is to be written, of a run without a checkpoint, or without one whose bits per byte are known.
+    case noCheckpoint(folder: String, isBest: Bool)
     /// A run goes on with the recipe that it was started with.
     case recipeDiffers(key: String, expected: String, found: String)
     /// A checkpoint that is whole but of another model.
@@ -50,11 +52,16 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
         case .reinforcement(let reason): "reinforcement: \(clean(reason))"
         case .policiesDiffer(let step, let mean, let bound):
             "step \(step): log probabilities of engine and trainer differ by \(mean) in the mean, more than grpo.agreement "
-                + "\(bound); nothing was learned from them"
+                + "\(bound); the step is not kept"
         case .noThreads: "the system refuses to start the threads; ask for fewer with --threads"
         case .runExists(let folder):
             "\(folder) has a training run already; go on with it by --resume, or name another folder"
         case .noRun(let folder): "\(folder) has no training run to go on with: it has no recipe.yaml"
+        case .noCheckpoint(let folder, let isBest):
+            isBest
+                ? "\(folder) has no checkpoint whose bits per byte are known, as a run of reinforcement has none; leave out "
+                    + "--best for the newest"
+                : "\(folder) has no checkpoint yet"
         case .recipeDiffers(let key, let expected, let found):
             "the run was started with \(key) \(expected), not \(clean(found)); leave that, or start a new run"
         case .stateDiffers(let checkpoint, let reason):

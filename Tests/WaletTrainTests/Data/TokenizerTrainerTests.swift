@@ -21,13 +21,16 @@ import WaletTrain
         case "llama3-700":
             try TokenizerTrainer(
                 vocabularySize: 700, split: .llama3, specialTokens: ["<s>", "</s>"], minimumCount: 5)
+        case "qwen2-700":
+            try TokenizerTrainer(
+                vocabularySize: 700, split: .qwen2, specialTokens: TokenizerTrainer.chatSpecialTokens)
         default:
             try TokenizerTrainer(
                 vocabularySize: 600, split: .gpt2, specialTokens: ["<|endoftext|>", "th", "in"], minimumCount: 0)
         }
     }
 
-    @Test(arguments: ["deepseek-1000", "deepseek-4000", "llama3-700", "gpt2-600"])
+    @Test(arguments: ["deepseek-1000", "deepseek-4000", "llama3-700", "qwen2-700", "gpt2-600"])
     func theFileIsTheReferencesFile(name: String) throws {
         var trainer = try Self.trainer(name)
         trainer.add(try Self.texts())
@@ -36,6 +39,14 @@ import WaletTrain
         #expect(found["model"]?["merges"] == expected["model"]?["merges"])
         #expect(found["model"]?["vocab"] == expected["model"]?["vocab"])
         #expect(found == expected)
+    }
+
+    @Test func digitsStandAloneWithTheSplitOfQwen2() throws {
+        var trainer = try Self.trainer("qwen2-700")
+        trainer.add([String](repeating: "2026 2026 30 30", count: 50))
+        let tokenizer = try trainer.train().tokenizer()
+        #expect(tokenizer.encode("2026", addSpecial: false).count == 4)
+        #expect(tokenizer.encode(" 30", addSpecial: false).count == 3)
     }
 
     @Test func theOrderOfDocumentsDoesNotMatter() throws {

@@ -63,6 +63,23 @@ import WaletAutodiff
         return largest
     }
 
+    /// Conversations, from a model, with experts in 4 bits: parts of a step are the same whoever takes them.
+    @Test(arguments: [false, true]) func fineTuningOfSeveralIsThatOfOne(_ isApart: Bool) throws {
+        let folder = TemporaryFolder()
+        let recipe = try ChatRun.shared.get().tuning(
+            steps: 6, ["quantization.experts=int4", "parallel.experts=\(isApart)"])
+        let (one, two) = (folder.file("one"), folder.file("two"))
+        try run(1, recipe, one)
+        #expect(try run(2, recipe, two) == .finished(model: two + "/model"))
+        #expect(try distance(one, two) < 1e-5)
+        let runs = try [one, two].map { try TrainingRun(folder: $0) }
+        for (a, b) in zip(runs[0].steps, runs[1].steps) {
+            #expect(abs(a.loss / b.loss - 1) < 1e-5 && a.tokens == b.tokens && a.expertTokens == b.expertTokens)
+        }
+        for (a, b) in zip(runs[0].validations, runs[1].validations) { #expect(abs(a.loss / b.loss - 1) < 1e-5) }
+        #expect(runs[0].samples.map(\.prompt) == runs[1].samples.map(\.prompt))
+    }
+
     @Test(arguments: [false, true]) func aRunOfSeveralIsThatOfOne(_ isApart: Bool) throws {
         let folder = TemporaryFolder()
         try TestData.dataset(in: folder)

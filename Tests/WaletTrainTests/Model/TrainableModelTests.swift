@@ -17,7 +17,7 @@ import WaletTrain
     }
 
     /// ln p of each next token, as the engine's own transformer has it.
-    private func inferred(_ path: String, _ tokens: [Int32], _ targets: [Int32]) throws -> [Float] {
+    static func inferred(_ path: String, _ tokens: [Int32], _ targets: [Int32]) throws -> [Float] {
         let folder = try ModelFolder(path)
         let configuration = folder.configuration
         let transformer = try Transformer(configuration, from: folder.weights())
@@ -52,7 +52,7 @@ import WaletTrain
             #expect(saved.configuration.attention == model.configuration.attention)
             #expect(saved.configuration.experts == model.configuration.experts)
             #expect(saved.configuration.rope == model.configuration.rope)
-            let losses = try inferred(path, Array(batch.tokens[..<length]), Array(batch.targets[..<length]))
+            let losses = try Self.inferred(path, Array(batch.tokens[..<length]), Array(batch.targets[..<length]))
             for (ours, theirs) in zip(pass.tokenLosses, losses) { #expect(abs(ours - theirs) < 2e-4) }
             let again = try TrainableModel(saved, model.arena)
             for (a, b) in zip(model.parameters, again.parameters) {

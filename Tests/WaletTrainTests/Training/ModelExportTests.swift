@@ -44,4 +44,47 @@ import WaletJSON
         #expect(losses.count == 16)
         for (ours, theirs) in zip(pass.tokenLosses, losses) { #expect(abs(Double(ours) - theirs) < 2e-4) }
     }
+
+    /// The trained model with its experts rounded, and the folder that it was written to.
+    private func rounded(
+        _ folder: TemporaryFolder, as element: SafetensorsFile.Element
+    ) throws -> (model: TrainableModel, saved: ModelFolder) {
+        let recipe = try ChatRun.shared.get().tuning(steps: 3, ["quantization.experts=int4"])
+        try TestRun.run(recipe, folder.file("run"))
+        let model = try TrainableModel(try recipe.configuration(), try #require(Arena(threads: 1)), seed: 0)
+        try model.restore(try Checkpoint(path: folder.file("run/checkpoints/step-000000003")))
+        try ExpertQuantization(model).round()
+        #expect(try ModelExport.write(run: folder.file("run"), best: false, as: element, to: folder.file("model")) == 3)
+        return (model, try ModelFolder(folder.file("model")))
+    }
+
+    private static let text = (0..<24).map { Int32($0 * 29 % 260) }
+    private static let batch = TrainingBatch(
+        tokens: text, targets: Array(text.dropFirst()) + [0], length: text.count)
+
+    @Test(arguments: [false, true]) func expertsInFourBitsAreReadAsTheyWereTrained(_ isHalf: Bool) throws {
+        let folder = TemporaryFolder()
+        let (model, saved) = try rounded(folder, as: isHalf ? .bf16 : .f32)
+        let read = try TrainableModel(saved, model.arena)
+        for (a, b) in zip(model.parameters, read.parameters) where a.isRoutedExpert || !isHalf {
+            #expect(a.name == b.name && a.tensor.values == b.tensor.values, "\(a.name)")
+        }
+        let expected = (isHalf ? read : model).forward(Tape(model.arena, recording: false), Self.batch).tokenLosses
+        let losses = try TrainableModelTests.inferred(folder.file("model"), Self.text, Self.batch.targets)
+        let most = zip(expected, losses).map { abs($0 - $1) }.max() ?? .nan
+        #expect(losses.count == expected.count && most < 1e-4)
+        print("experts in 4 bits: log probabilities of engine and trainer at most \(most) apart")
+    }
+
+    @Test(.enabled(if: TransformersTests.python != nil, "Tools/requirements-oracle.txt is not installed"))
+    func expertsInFourBitsAreThoseOfTransformers() throws {
+        let folder = TemporaryFolder()
+        let (model, _) = try rounded(folder, as: .f32)
+        let pass = model.forward(Tape(model.arena, recording: false), Self.batch)
+        let losses = try TransformersTests.losses(folder.file("model"), Self.text, Self.batch.targets)
+        #expect(losses.count == Self.text.count)
+        let most = zip(pass.tokenLosses, losses).map { abs(Double($0) - $1) }.max() ?? .nan
+        #expect(most < 2e-4)
+        print("experts in 4 bits: log probabilities of transformers and trainer at most \(most) apart")
+    }
 }
