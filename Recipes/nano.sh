@@ -59,7 +59,7 @@ say "$("$walet" --version), $(nproc) threads, $(grep -m1 'model name' /proc/cpui
 make_file "$folder/problems.jsonl" "$walet" train problems --language both --count 1500 --seed 101 --format text
 make_file "$folder/talk.jsonl" "$walet" train conversations --count 40000 --seed 102 --format text
 make_file "$folder/conversations.jsonl" "$walet" train conversations --count 160000 --seed 103 --direct 20 \
-    --tasks addition:1-5=3,addition:6-7,subtraction:1-5=3,subtraction:6-7,multiplication=2,comparison,sorting=2,letters=2,calendar,countdown,prices
+    --tasks addition=2,subtraction=2,multiplication=2,comparison=2,sorting=2,letters=3,calendar=3,countdown=2,prices=2
 if [ ! -e "$folder/tokenizer/tokenizer.json" ]; then
     "$walet" train tokenizer "$folder/problems.jsonl" "$folder/talk.jsonl" --out "$folder/tokenizer" \
         --vocabulary-size 512 --split qwen2 --chat >> "$folder/commands.log" 2>&1
