@@ -22,7 +22,7 @@ make_file() {
     [ -e "$file" ] && return
     "$@" > "$file.partial" 2>> "$folder/commands.log"
     mv "$file.partial" "$file"
-    say "$file  sha256 $(sha256sum "$file" | cut -c1-64)"
+    say "${file#"$folder"/}  sha256 $(sha256sum "$file" | cut -c1-64)"
 }
 
 # Runs a stage, or goes on with it: subcommand, name, further options.
@@ -52,7 +52,7 @@ data() {
     rm -rf "$2"
     "$walet" train data "$1" --tokenizer "$folder/tokenizer" --out "$2" --validation-fraction 0.01 "${@:3}" \
         >> "$folder/commands.log" 2>&1
-    say "$2  sha256 $(sha256sum "$2/dataset.json" | cut -c1-64)"
+    say "${2#"$folder"/}  sha256 $(sha256sum "$2/dataset.json" | cut -c1-64)"
 }
 
 say "$("$walet" --version), $(nproc) threads, $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2-)"
@@ -82,3 +82,7 @@ if [ ! -e "$folder/walet-nano/config.json" ]; then
 fi
 measure qat "$folder/walet-nano"
 cp "$log" "$folder/walet-nano/training.log"
+cp Recipes/nano/README.md "$folder/walet-nano/"
+mkdir -p "$folder/walet-nano/recipes"
+cp Recipes/nano/*.yaml Recipes/nano.sh "$folder/walet-nano/recipes/"
+say "the model is in $folder/walet-nano; what ships is Sources/Walet/Resources/walet-nano"
