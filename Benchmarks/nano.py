@@ -130,7 +130,7 @@ def plot_stages(all_scores, tasks, path):
         rates = [100 * value[0] for value in values]
         errors = [[100 * (value[0] - value[1]) for value in values], [100 * (value[2] - value[0]) for value in values]]
         axes.bar(places, rates, width, yerr=errors, label=name, color=colour, error_kw={"linewidth": 0.7})
-    axes.set_xticks(range(len(tasks)), tasks)
+    axes.set_xticks(range(len(tasks)), tasks, fontsize=8)
     axes.set_ylabel("held-out problems right, %")
     axes.set_ylim(0, 104)
     axes.set_title("walet-nano after each stage", loc="left")
@@ -152,7 +152,7 @@ def plot_scaling(curves, path):
     axes[1].set_xlabel("tokens that an answer may have, greedy")
     for axis in axes:
         axis.set_xscale("log", base=2)
-        axis.xaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
+        axis.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("held-out problems right, %")
     axes[0].set_title("walet-nano: more samples, more tokens", loc="left")
