@@ -53,10 +53,7 @@ struct PolicyRollouts {
     ) async throws -> [PolicyGroup] {
         let transformer = try Transformer(model.configuration, from: TrainedWeights(model))
         let engine = try Engine(transformer, threads: model.arena.pool.threads, precision: .exact)
-        var groups: [PolicyGroup] = []
-        do {
-            groups = try await answer(problems, count, temperature, seed, engine)
-        }
+        let groups = try await answer(problems, count, temperature, seed, engine)
         // A request that was left in the middle is gone with the next pass; weights must not change before.
         while engine.statistics.running > 0 { try await Task.sleep(nanoseconds: 200_000) }
         return groups

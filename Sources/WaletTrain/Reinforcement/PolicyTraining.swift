@@ -98,7 +98,7 @@ public final class PolicyTraining {
 
     /// Trains until all steps are done or the caller asks for a stop, and writes the model at the end.
     /// - Parameter shouldStop: asked after each step.
-    /// - Throws: ``TrainingError``, or what the engine cannot do; the checkpoints that are there are whole in any case.
+    /// - Throws: ``TrainingError``; the checkpoints that are there are whole in any case.
     public func run(until shouldStop: () -> Bool = { false }) async throws -> Pretraining.End {
         do {
             if step == 0 { try await validate() }
@@ -117,7 +117,9 @@ public final class PolicyTraining {
             try ModelExport.write(trainer.model, recipe, tokenizer, of: recipe.model.from, to: model)
             return .finished(model: model)
         } catch {
-            if let error = error as? TrainingError { folder.abandon(error) }
+            // What the engine or the formats refuse ends the run as its own errors do: a checkpoint under way is waited for.
+            let error = error as? TrainingError ?? .reinforcement("\(error)")
+            folder.abandon(error)
             throw error
         }
     }
