@@ -43,7 +43,7 @@ stage() {
 # Held-out problems, with thinking and without.
 measure() {
     local name=$1 model=$2
-    make_file "$folder/eval-$name.json" "$walet" eval "$model" --language both --problems 40 --max-tokens 480 \
+    make_file "$folder/eval-$name.json" "$walet" eval "$model" --language both --problems 40 --max-tokens 560 \
         --precision exact --batch 64 --json --out "$folder/answers-$name.jsonl"
 }
 
@@ -58,8 +58,8 @@ data() {
 say "$("$walet" --version), $(nproc) threads, $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2-)"
 make_file "$folder/problems.jsonl" "$walet" train problems --language both --count 1500 --seed 101 --format text
 make_file "$folder/talk.jsonl" "$walet" train conversations --count 40000 --seed 102 --format text
-make_file "$folder/conversations.jsonl" "$walet" train conversations --count 160000 --seed 103 --direct 20 \
-    --tasks addition=2,subtraction=2,multiplication=2,comparison=2,sorting=2,letters=3,calendar=3,countdown=2,prices=2
+make_file "$folder/conversations.jsonl" "$walet" train conversations --count 400000 --seed 103 --direct 20 \
+    --tasks addition=2,subtraction=3,multiplication=2,comparison=3,sorting=4,letters=4,calendar=1,countdown=1,prices=2
 if [ ! -e "$folder/tokenizer/tokenizer.json" ]; then
     "$walet" train tokenizer "$folder/problems.jsonl" "$folder/talk.jsonl" --out "$folder/tokenizer" \
         --vocabulary-size 512 --split qwen2 --chat >> "$folder/commands.log" 2>&1

@@ -8,7 +8,7 @@
 /// ```
 public struct ConversationMix: Sendable {
     /// How often each kind is drawn among the others; a kind that is not here is not drawn.
-    public var kinds: [ConversationKind: Int] = [.problem: 8, .wrapped: 6, .turns: 2, .smallTalk: 1, .outside: 3]
+    public var kinds: [ConversationKind: Int] = [.problem: 8, .wrapped: 6, .turns: 2, .smallTalk: 2, .outside: 3]
     /// Problems of which tasks and levels; at least one.
     public var problems = ProblemChoice.all
     /// The same for conversations without thinking, where a small model can do less; nil for no difference.

@@ -32,15 +32,9 @@ struct Subtraction: ReasoningTask {
             language("Subtract \(b) from \(a).", "Kurangkan \(b) dari \(a)."),
             language("\(a) - \(b) = ?", "\(a) - \(b) = ?"),
         ])
-        var thinking = ""
-        if a < b {
-            thinking =
-                language(
-                    "\(a) is less than \(b), so it is -(\(b) - \(a)).",
-                    "\(a) lebih kecil dari \(b), jadi -(\(b) - \(a)).")
-                + "\n"
-        }
-        thinking += Columns.difference(max(a, b), min(a, b))
+        // The smaller from the larger, whose sign is told first and last.
+        var thinking = Order.line(a, b, language) + "\n" + Columns.difference(max(a, b), min(a, b))
+        if a < b { thinking += "\n\(a) - \(b) = \(a - b)" }
         return TaskProblem(
             task: name, level: level, language: language, key: "\(a)-\(b)", question: question, thinking: thinking,
             answer: "\(a - b)", expected: .number(ExactDecimal(a - b)))

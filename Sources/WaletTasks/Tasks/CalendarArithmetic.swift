@@ -69,13 +69,14 @@ struct CalendarArithmetic: ReasoningTask {
         let rest = days % 7
         var names = [Calendar.weekday(start, language)]
         var day = start
-        for _ in 0..<rest {
+        for step in 0..<rest {
             day = (day + (backward ? 6 : 1)) % 7
-            names.append(Calendar.weekday(day, language))
+            names.append("\(step + 1) \(Calendar.weekday(day, language))")
         }
-        let weeks = "\(days) = \(days / 7) * 7 + \(rest)"
-        // The table of seven is known, what is beyond it is written out.
-        return ((days > 69 ? Columns.quotient(days, 7) + "\n" : "") + weeks + "\n" + names.joined(separator: ", "), day)
+        let direction = backward ? language("back", "mundur") : language("on", "maju")
+        return (
+            Columns.quotient(days, 7, language) + "\n\(rest) \(direction): " + names.joined(separator: ", "), day
+        )
     }
 
     private func dateLater(_ level: Int, _ language: TaskLanguage, _ random: inout TaskRandom) -> TaskProblem {
@@ -83,18 +84,16 @@ struct CalendarArithmetic: ReasoningTask {
         let month = random.number(1...10)
         let day = random.number(1...Calendar.lengths[month - 1])
         let days = random.number(2...58)
-        var lines: [String] = []
-        var (m, d, rest) = (month, day, days)
-        while d + rest > Calendar.lengths[m - 1] {
-            let left = Calendar.lengths[m - 1] - d
-            lines.append(
-                "\(Calendar.month(m, language)) \(Calendar.lengths[m - 1]): \(Calendar.lengths[m - 1]) - \(d) = \(left), "
-                    + "\(rest) - \(left) = \(rest - left)")
-            rest -= left
-            m += 1
-            d = 0
+        // Counted from the first of the month, without the months that are over by then.
+        var (lines, end, later) = ([Columns.sum(day, days)], month, day + days)
+        while true {
+            let length = Calendar.lengths[end - 1]
+            lines.append("\(Calendar.month(end, language)) \(length)\n" + Order.line(later, length, language))
+            if later <= length { break }
+            lines.append(Columns.difference(later, length))
+            (end, later) = (end + 1, later - length)
         }
-        lines.append("\(d) + \(rest) = \(d + rest)")
+        lines.append(Calendar.date(end, later, language))
         let start = Calendar.date(month, day, language)
         let question = random.pick([
             language(
@@ -106,27 +105,24 @@ struct CalendarArithmetic: ReasoningTask {
         ])
         return TaskProblem(
             task: name, level: level, language: language, key: "\(month)/\(day)+\(days)", question: question,
-            thinking: lines.joined(separator: "\n"), answer: Calendar.date(m, d + rest, language),
-            expected: .date(month: m, day: d + rest))
+            thinking: lines.joined(separator: "\n"), answer: Calendar.date(end, later, language),
+            expected: .date(month: end, day: later))
     }
 
     /// Days from one date to a later one of the same year, counted by months.
     private static func count(
         _ from: (month: Int, day: Int), _ to: (month: Int, day: Int), _ language: TaskLanguage
     ) -> (steps: String, days: Int) {
-        if from.month == to.month { return ("\(to.day) - \(from.day) = \(to.day - from.day)", to.day - from.day) }
-        let first = Calendar.lengths[from.month - 1] - from.day
-        var lines = [
-            "\(Calendar.month(from.month, language)): \(Calendar.lengths[from.month - 1]) - \(from.day) = \(first)"
-        ]
-        var days = first
-        for month in from.month + 1..<to.month {
-            let length = Calendar.lengths[month - 1]
-            lines.append("\(Calendar.month(month, language)): \(days) + \(length) = \(days + length)")
-            days += length
+        // The months between the two are named first, so that none is left out and none is one too many.
+        let months = (from.month..<to.month).map { "\(Calendar.month($0, language)) \(Calendar.lengths[$0 - 1])" }
+        var lines = [(months + [Calendar.month(to.month, language)]).joined(separator: ", ")]
+        var days = to.day
+        for month in from.month..<to.month {
+            lines.append(Columns.sum(days, Calendar.lengths[month - 1]))
+            days += Calendar.lengths[month - 1]
         }
-        lines.append("\(Calendar.month(to.month, language)): \(days) + \(to.day) = \(days + to.day)")
-        return (lines.joined(separator: "\n"), days + to.day)
+        lines.append(Columns.difference(days, from.day))
+        return (lines.joined(separator: "\n"), days - from.day)
     }
 
     private static func dates(

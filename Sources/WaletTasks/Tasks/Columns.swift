@@ -92,12 +92,13 @@ enum Columns {
 
     /// `414 / 9`, the first digit first: what is divided, what is not yet, and the digits of the result so far.
     ///
-    ///     4, 14: 4 / 9 = 0, 4 - 0 = 4; 0
-    ///     41, 4: 41 / 9 = 4, 41 - 36 = 5; 04
-    ///     54: 54 / 9 = 6, 54 - 54 = 0; 046
+    ///     4, 14: 4 / 9 = 0, 0 * 9 = 0, 4 - 0 = 4; 0
+    ///     41, 4: 41 / 9 = 4, 4 * 9 = 36, 41 - 36 = 5; 04
+    ///     54: 54 / 9 = 6, 6 * 9 = 54, 54 - 54 = 0; 046
+    ///     414 / 9 = 46
     ///
     /// - Parameter divisor: 2 to 9.
-    static func quotient(_ a: Int, _ divisor: Int) -> String {
+    static func quotient(_ a: Int, _ divisor: Int, _ language: TaskLanguage) -> String {
         let digits = Numerals.digits(of: a).reversed()
         var rest = 0
         var (lines, result): ([String], String) = ([], "")
@@ -109,9 +110,10 @@ enum Columns {
             let later = digits.dropFirst(place + 1).map { "\($0)" }.joined()
             lines.append(
                 "\(number)\(later.isEmpty ? "" : ", \(later)"): \(number) / \(divisor) = \(times), "
-                    + "\(number) - \(times * divisor) = \(rest); \(result)")
+                    + "\(times) * \(divisor) = \(times * divisor), \(number) - \(times * divisor) = \(rest); \(result)")
         }
-        return lines.joined(separator: "\n")
+        let remainder = rest > 0 ? language(", \(rest) left", ", sisa \(rest)") : ""
+        return lines.joined(separator: "\n") + "\n\(a) / \(divisor) = \(a / divisor)" + remainder
     }
 
     private static func text(_ numbers: [Int], _ sign: String) -> String {

@@ -9,12 +9,9 @@ struct Countdown: ReasoningTask {
         let largest = level <= 3 ? 9 : level == 4 ? 25 : 100
         while true {
             let numbers = (0..<3).map { _ in random.number(1...largest) }
-            let ways = Self.ways(numbers, signs)
-            // What is reached in some way, whole, and neither tiny nor enormous.
-            let targets = ways.filter { $0.value.denominator == 1 && (1...999).contains($0.value.numerator) }
+            let targets = Self.beginnings(numbers, signs).flatMap { $0.ends.map(\.value) }.filter { $0 > 0 }
             guard !targets.isEmpty else { continue }
-            let target = random.pick(targets).value.numerator
-            return problem(level, language, numbers, target, signs, &random)
+            return problem(level, language, numbers, random.pick(targets), signs, &random)
         }
     }
 
@@ -32,15 +29,7 @@ struct Countdown: ReasoningTask {
                 "Make \(target) of \(list): each number once, with \(allowed) and parentheses.",
                 "Buat \(target) dari \(list): tiap angka sekali, dengan \(allowed) dan kurung."),
         ])
-        // Some tries that are not it, in no order, and one that is: whoever goes on trying finds it.
-        var ways = Self.ways(numbers, signs)
-        random.shuffle(&ways)
-        let wrong = ways.filter { $0.value.denominator == 1 && $0.value != Fraction(target) }
-        var lines = wrong.prefix(random.number(0...8)).map { way in
-            "\(way.text) = \(Self.text(way.value))" + language(" no", " bukan")
-        }
-        let answer = ways.first { $0.value == Fraction(target) }?.text ?? ""
-        lines.append("\(answer) = \(target)")
+        let (lines, answer) = Self.search(numbers, target, signs, &random)
         return TaskProblem(
             task: name, level: level, language: language,
             key: "\(target) of \(numbers.sorted().map(String.init).joined(separator: " ")) \(allowed)",
@@ -49,38 +38,78 @@ struct Countdown: ReasoningTask {
             expected: .expression(numbers: numbers, target: target))
     }
 
-    /// All ways, always in the same order: two of the numbers first, then the third.
-    static func ways(_ numbers: [Int], _ signs: [Character]) -> [(text: String, value: Fraction)] {
-        var ways: [(text: String, value: Fraction)] = []
-        for third in [2, 1, 0] {
-            let pair = [0, 1, 2].filter { $0 != third }
-            for (i, j) in [(pair[0], pair[1]), (pair[1], pair[0])] {
-                for first in signs where i < j || first == "-" || first == "/" {
-                    guard let a = Fraction(numbers[i]), let b = Fraction(numbers[j]), let c = Fraction(numbers[third]),
-                        let inner = Fraction.apply(first, a, b)
-                    else { continue }
-                    let text = "\(numbers[i]) \(first) \(numbers[j])"
-                    for second in signs {
-                        let needs = (second == "*" || second == "/") && (first == "+" || first == "-")
-                        if let value = Fraction.apply(second, inner, c) {
-                            ways.append(
-                                (
-                                    needs
-                                        ? "(\(text)) \(second) \(numbers[third])"
-                                        : "\(text) \(second) \(numbers[third])", value
-                                ))
-                        }
-                        if second == "-" || second == "/", let value = Fraction.apply(second, c, inner) {
-                            ways.append(("\(numbers[third]) \(second) (\(text))", value))
-                        }
-                    }
+    /// Two of the numbers in every way, in no order, and each result with the third in every way, until one is the target:
+    ///
+    ///     7 - 4 = 3: 9 + 3 = 12, 9 - 3 = 6, 9 * 3 = 27, 9 / 3 = 3
+    ///     7 + 4 = 11: 11 + 9 = 20, 11 - 9 = 2, 11 * 9 = 99
+    ///     (7 + 4) * 9 = 99
+    ///
+    /// Whoever goes on trying finds it; whoever sees which two to begin with finds it soon.
+    private static func search(
+        _ numbers: [Int], _ target: Int, _ signs: [Character], _ random: inout TaskRandom
+    ) -> (lines: [String], answer: String) {
+        var beginnings = beginnings(numbers, signs)
+        random.shuffle(&beginnings)
+        var lines: [String] = []
+        for beginning in beginnings {
+            let place = beginning.ends.firstIndex { $0.value == target }
+            let tried = beginning.ends.prefix((place ?? beginning.ends.count - 1) + 1)
+            lines.append("\(beginning.text): " + tried.map { "\($0.step) = \($0.value)" }.joined(separator: ", "))
+            if let place {
+                let answer = beginning.ends[place].text
+                return (lines + ["\(answer) = \(target)"], answer)
+            }
+        }
+        return (lines, "")
+    }
+
+    /// Two of the numbers with a sign, and what becomes of that with the third.
+    private struct Beginning {
+        /// With its result, as in `7 + 4 = 11`.
+        var text: String
+        /// The last step, the whole expression, and its value.
+        var ends: [(step: String, text: String, value: Int)]
+    }
+
+    /// Always in the same order. Results on the way are whole, not below 0, and at most as large as a target can be.
+    private static func beginnings(_ numbers: [Int], _ signs: [Character]) -> [Beginning] {
+        var beginnings: [Beginning] = []
+        for (i, j, rest) in [(0, 1, 2), (0, 2, 1), (1, 2, 0)] {
+            let (large, small) = (max(numbers[i], numbers[j]), min(numbers[i], numbers[j]))
+            for sign in signs {
+                guard let value = result(sign, large, small) else { continue }
+                let text = "\(large) \(sign) \(small)"
+                let beginning = Beginning(
+                    text: "\(text) = \(value)",
+                    ends: signs.compactMap { end($0, text, isSum: sign == "+" || sign == "-", value, numbers[rest]) })
+                // Equal numbers have equal beginnings.
+                if !beginnings.contains(where: { $0.text == beginning.text }), !beginning.ends.isEmpty {
+                    beginnings.append(beginning)
                 }
             }
         }
-        return ways
+        return beginnings
     }
 
-    private static func text(_ value: Fraction) -> String {
-        value.denominator == 1 ? "\(value.numerator)" : "\(value.numerator)/\(value.denominator)"
+    /// A result with the third number, the larger of the two first.
+    private static func end(
+        _ sign: Character, _ inner: String, isSum: Bool, _ value: Int, _ third: Int
+    ) -> (step: String, text: String, value: Int)? {
+        guard let whole = result(sign, max(value, third), min(value, third)) else { return nil }
+        if value >= third {
+            let text = isSum && (sign == "*" || sign == "/") ? "(\(inner))" : inner
+            return ("\(value) \(sign) \(third)", "\(text) \(sign) \(third)", whole)
+        }
+        let text = sign == "+" || sign == "*" && !isSum ? inner : "(\(inner))"
+        return ("\(third) \(sign) \(value)", "\(third) \(sign) \(text)", whole)
+    }
+
+    private static func result(_ sign: Character, _ large: Int, _ small: Int) -> Int? {
+        switch sign {
+        case "+": large + small
+        case "-": large - small
+        case "*": large * small > 999 ? nil : large * small
+        default: small == 0 || large % small != 0 ? nil : large / small
+        }
     }
 }

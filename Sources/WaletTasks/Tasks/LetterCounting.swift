@@ -28,7 +28,8 @@ struct LetterCounting: ReasoningTask {
         }
         return TaskProblem(
             task: name, level: level, language: language, key: "\(letter) in \(word)", question: question,
-            thinking: steps.joined(separator: ", ") + "\n" + language("in all: \(count)", "semua: \(count)"),
+            thinking: "\(letter): " + steps.joined(separator: ", ") + "\n"
+                + language("in all: \(count)", "semua: \(count)"),
             answer: "\(count)", expected: .number(ExactDecimal(count)))
     }
 }

@@ -37,7 +37,8 @@ struct Prices: ReasoningTask {
             task: name, level: level, language: language, key: "1 of \(count) for \(total)",
             question: language(
                 "\(count) kg cost \(total). What does 1 kg cost?", "\(count) kg harganya \(total). Berapa harga 1 kg?"),
-            thinking: Columns.quotient(total, count), answer: "\(price)", expected: .number(ExactDecimal(price)))
+            thinking: Columns.quotient(total, count, language), answer: "\(price)",
+            expected: .number(ExactDecimal(price)))
     }
 
     private func packs(_ level: Int, _ language: TaskLanguage, _ random: inout TaskRandom) -> TaskProblem {
@@ -55,8 +56,9 @@ struct Prices: ReasoningTask {
                 "Pack A has \(counts[0]) pieces for \(totals[0]), pack B has \(counts[1]) for \(totals[1]). Which is cheaper by the piece, A or B?",
                 "Paket A isi \(counts[0]) harganya \(totals[0]), paket B isi \(counts[1]) harganya \(totals[1]). Mana yang lebih murah per buah, A atau B?"
             ),
-            thinking: "A: \(totals[0]) / \(counts[0]) = \(unit[0])\nB: \(totals[1]) / \(counts[1]) = \(unit[1])\n"
-                + "\(unit[0]) \(unit[0] < unit[1] ? "<" : ">") \(unit[1])",
+            thinking: zip(names, zip(totals, counts)).map { name, pack in
+                "\(name[0]): \(pack.0) / \(pack.1)\n" + Columns.quotient(pack.0, pack.1, language)
+            }.joined(separator: "\n") + "\n" + Order.line(unit[0], unit[1], language),
             answer: names[winner][0], expected: .word(winner, of: names))
     }
 
@@ -82,7 +84,8 @@ struct Prices: ReasoningTask {
         let parts = zip(amounts, prices).map(*)
         let total = parts.reduce(0, +)
         let lines =
-            zip(prices, amounts).map { Columns.product($0, $1) }
+            [zip(prices, amounts).map { "\($0) * \($1)" }.joined(separator: ", ")]
+            + zip(prices, amounts).map { Columns.product($0, $1) }
             + [Columns.sum(parts[0], parts[1]), Columns.sum(parts[0] + parts[1], parts[2])]
         let (a, b, c) = (Self.dollars(fresh), Self.dollars(cached), Self.dollars(output))
         return TaskProblem(

@@ -27,7 +27,7 @@ struct Comparison: ReasoningTask {
         var best = numbers[0]
         var lines: [String] = []
         for number in numbers.dropFirst() {
-            lines.append("\(best) \(best < number ? "<" : ">") \(number)")
+            lines.append(Order.line(best, number, language))
             if (number > best) == wantsLargest { best = number }
         }
         return TaskProblem(
@@ -78,20 +78,12 @@ struct Sorting: ReasoningTask {
                 language("Sort these numbers, largest first: \(list).", "Urutkan dari yang terbesar: \(list)."),
                 language("Put \(list) in descending order.", "Susun \(list) dari yang terbesar."),
             ])
-        var rest = numbers
+        // One number after the other is put where it belongs among those before it.
         var sorted: [Int] = []
         var lines: [String] = []
-        while let next = isUp ? rest.min() : rest.max() {
-            // One comparison at a time: what is left, and after each number the best so far.
-            var best = rest[0]
-            var line = "\(best)"
-            for number in rest.dropFirst() {
-                best = isUp ? min(best, number) : max(best, number)
-                line += ", \(number): \(best)"
-            }
-            lines.append(line)
-            sorted.append(next)
-            rest.removeAll { $0 == next }
+        for number in numbers {
+            sorted.insert(number, at: sorted.firstIndex { isUp ? number < $0 : number > $0 } ?? sorted.count)
+            lines.append("\(number): " + sorted.map(String.init).joined(separator: ", "))
         }
         return TaskProblem(
             task: name, level: level, language: language,
