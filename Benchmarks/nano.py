@@ -91,12 +91,12 @@ def scaling(walet, model, tasks, problems):
     curves = {}
     for task in tasks:
         run = evaluate(walet, model, "--task", task, "--problems", str(problems), "--samples", "32", "--temperature", "1",
-                       "--max-tokens", "480")
+                       "--max-tokens", "560")
         whole = next(entry for entry in run["tasks"] if entry["task"] == task)
         majority = {1: whole["pass_at_1"], **{entry["k"]: entry["rate"] for entry in whole["majority_at_k"]}}
         passed = {1: whole["pass_at_1"], **{entry["k"]: entry["rate"] for entry in whole["pass_at_k"]}}
         rooms = {}
-        for room in [30, 60, 120, 240, 480]:
+        for room in [30, 60, 120, 240, 560]:
             run = evaluate(walet, model, "--task", task, "--problems", str(problems), "--max-tokens", str(room))
             rooms[room] = next(entry for entry in run["tasks"] if entry["task"] == task)["pass_at_1"]
         curves[task] = {"majority": majority, "pass": passed, "room": rooms}
@@ -128,7 +128,9 @@ def plot_stages(all_scores, tasks, path):
     for number, (name, colour, values) in enumerate(bars):
         places = [index + (number - (len(bars) - 1) / 2) * width for index in range(len(tasks))]
         rates = [100 * value[0] for value in values]
-        errors = [[100 * (value[0] - value[1]) for value in values], [100 * (value[2] - value[0]) for value in values]]
+        # Rounding can put the end of an interval at 100% a trace below the rate.
+        errors = [[100 * max(0, value[0] - value[1]) for value in values],
+                  [100 * max(0, value[2] - value[0]) for value in values]]
         axes.bar(places, rates, width, yerr=errors, label=name, color=colour, error_kw={"linewidth": 0.7})
     axes.set_xticks(range(len(tasks)), tasks, fontsize=8)
     axes.set_ylabel("held-out problems right, %")

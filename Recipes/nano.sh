@@ -60,6 +60,8 @@ make_file "$folder/problems.jsonl" "$walet" train problems --language both --cou
 make_file "$folder/talk.jsonl" "$walet" train conversations --count 40000 --seed 102 --format text
 make_file "$folder/conversations.jsonl" "$walet" train conversations --count 400000 --seed 103 --direct 20 \
     --tasks addition=2,subtraction=3,multiplication=2,comparison=3,sorting=4,letters=4,calendar=1,countdown=1,prices=2
+make_file "$folder/harder.jsonl" "$walet" train conversations --count 100000 --seed 104 --direct 10 \
+    --tasks addition=1,subtraction=1,multiplication=1,comparison=1,sorting=4,letters=1,calendar=3,countdown=20,prices=1
 if [ ! -e "$folder/tokenizer/tokenizer.json" ]; then
     "$walet" train tokenizer "$folder/problems.jsonl" "$folder/talk.jsonl" --out "$folder/tokenizer" \
         --vocabulary-size 512 --split qwen2 --chat >> "$folder/commands.log" 2>&1
@@ -68,11 +70,13 @@ mkdir -p "$folder/text"
 ln -f "$folder/problems.jsonl" "$folder/talk.jsonl" "$folder/text/"
 data "$folder/text" "$folder/text-data"
 data "$folder/conversations.jsonl" "$folder/chat-data" --chat
+data "$folder/harder.jsonl" "$folder/harder-data" --chat
 
 stage run pretrain --data "$folder/text-data"
 stage sft sft --model "$folder/pretrain/model" --data "$folder/chat-data"
-measure sft "$folder/sft/model"
-stage grpo grpo --model "$folder/sft/model"
+stage sft harder --model "$folder/sft/model" --data "$folder/harder-data"
+measure sft "$folder/harder/model"
+stage grpo grpo --model "$folder/harder/model"
 measure grpo "$folder/grpo/model"
 stage qat qat --model "$folder/grpo/model" --data "$folder/chat-data"
 if [ ! -e "$folder/walet-nano/config.json" ]; then

@@ -62,3 +62,10 @@ void wa_adamw(float *value, const float *gradient, float *mean, float *square, i
 
 void wa_to_bf16(const float *x, uint16_t *y, int64_t n) { kernels()->to_bf16(x, y, n); }
 void wa_from_bf16(const uint16_t *x, float *y, int64_t n) { kernels()->from_bf16(x, y, n); }
+
+int32_t wa_has_product(void) { return kernels() != &wa_generic_kernels; }
+
+void wa_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t a_row, int64_t a_column,
+                const float *b, int64_t b_row, int64_t b_column, float beta, float *c, int64_t c_stride) {
+    kernels()->product(m, n, k, alpha, a, a_row, a_column, b, b_row, b_column, beta, c, c_stride);
+}

@@ -1,4 +1,5 @@
 import COpenBLAS
+import CWaletAutodiff
 import WaletTensor
 
 /// A matrix as a factor of a product: `[rows, columns]` in memory, used as it lies or transposed.
@@ -14,6 +15,14 @@ struct Factor {
         isTransposed = transposed
     }
 
+    /// OpenBLAS copies both factors into an order of its own, which costs as much as a fifth where they are thin.
+    fileprivate static let thin = 512
+    fileprivate static let haveProduct = wa_has_product() != 0
+
+    /// Floats from an element to the one below, and to the one on its right.
+    fileprivate var rowStep: Int { isTransposed ? 1 : stride }
+    fileprivate var columnStep: Int { isTransposed ? stride : 1 }
+
     fileprivate func rows(from first: Int) -> UnsafePointer<Float> { pointer + (isTransposed ? first : first * stride) }
     fileprivate func columns(from first: Int) -> UnsafePointer<Float> {
         pointer + (isTransposed ? first * stride : first)
@@ -27,6 +36,12 @@ func multiply(
     into c: UnsafeMutablePointer<Float>, stride: Int
 ) {
     if m == 0 || n == 0 { return }
+    if Factor.haveProduct, k > 0, n <= Factor.thin, !a.isTransposed || a.stride <= Factor.thin {
+        wa_product(
+            Int64(m), Int64(n), Int64(k), alpha, a.pointer, Int64(a.rowStep), Int64(a.columnStep), b.pointer,
+            Int64(b.rowStep), Int64(b.columnStep), beta, c, Int64(stride))
+        return
+    }
     cblas_sgemm(
         CblasRowMajor, a.isTransposed ? CblasTrans : CblasNoTrans, b.isTransposed ? CblasTrans : CblasNoTrans, Int32(m),
         Int32(n), Int32(k), alpha, a.pointer, Int32(max(1, a.stride)), b.pointer, Int32(max(1, b.stride)), beta, c,

@@ -70,6 +70,64 @@ import WaletTasks
         #expect(count == known.count && (40...55).contains(count))
     }
 
+    /// Whoever learns from a step that is wrong learns it.
+    @Test func everyStepOfAWayIsRight() throws {
+        // What is left of a number to divide stands before ": ", so that no step begins in the middle of another.
+        let sum = /(?:^|[\n,:;] |\n)(\d+(?: [-+*\/] \d+)+) = (-?\d+)/
+        let order = /(?:^|[\n,:;] |\n)(-?\d+(?:\.\d+)?) ([<=>]) (-?\d+(?:\.\d+)?)/
+        var (sums, orders) = (0, 0)
+        for problem in Self.solved {
+            for step in problem.thinking.matches(of: sum) {
+                sums += 1
+                #expect(Self.value(of: step.1) == Int(step.2), "\(step.0) in \(problem)")
+            }
+            for step in problem.thinking.matches(of: order) {
+                orders += 1
+                let (a, b) = (try #require(ExactDecimal(step.1)), try #require(ExactDecimal(step.3)))
+                #expect(step.2 == (a < b ? "<" : a > b ? ">" : "="), "\(step.0) in \(problem)")
+            }
+        }
+        #expect(sums > 50_000 && orders > 5000, "\(sums) \(orders)")
+    }
+
+    /// Products first; divided is without a rest.
+    private static func value(of text: Substring) -> Int {
+        var (total, product, sign) = (0, 0, "+")
+        for word in text.split(separator: " ") {
+            guard let number = Int(word) else {
+                sign = String(word)
+                continue
+            }
+            switch sign {
+            case "*": product *= number
+            case "/": product /= number
+            default:
+                total += product
+                product = sign == "-" ? -number : number
+            }
+        }
+        return total + product
+    }
+
+    @Test(arguments: [
+        ("subtraction", 3, "Subtract", "412, 402: 4 = 4, 1 > 0; 412 > 402"),
+        ("comparison", 4, "Which", "1, 1.6: 1 = 1, 0 < 6; 1 < 1.6"),
+    ])
+    func anOrderIsFoundByTheFirstDigitThatDiffers(task: String, level: Int, begins: String, form: String) throws {
+        // Two numbers, digits until they differ, and both again.
+        let shape = /(\S+), (\S+): (\d [<=>] \d(?:, \d [<=>] \d)*); (\S+) [<=>] (\S+)/
+        #expect(form.wholeMatch(of: shape) != nil)
+        let ways = Self.drawn.filter { $0.task == task && $0.level == level }
+            .flatMap { $0.thinking.split(separator: "\n") }
+        let orders = ways.compactMap { $0.wholeMatch(of: shape) }
+        #expect(orders.count > 50)
+        for order in orders {
+            #expect(order.1 == order.4 && order.2 == order.5)
+            let steps = order.3.split(separator: ", ")
+            #expect(steps.dropLast().allSatisfy { $0.contains("=") } && steps.last?.contains("=") == false)
+        }
+    }
+
     @Test func theWayEndsInTheAnswer() {
         for problem in Self.solved {
             #expect(!problem.thinking.isEmpty && problem.thinking.utf8.count < 2000, "\(problem)")

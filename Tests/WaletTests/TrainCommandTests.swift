@@ -4,24 +4,6 @@ import Walet
 
 /// `walet train`: from text to a model that `walet run` runs, what it prints, with which exit code.
 @Suite(.timeLimit(.minutes(10))) struct TrainCommandTests {
-    /// Gone with the last test of this value.
-    private final class Folder: Sendable {
-        let path: String
-
-        init() throws {
-            path = FileManager.default.temporaryDirectory.appending(path: "walet-train-command-\(UUID())").path
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        }
-
-        deinit { try? FileManager.default.removeItem(atPath: path) }
-
-        func file(_ name: String) -> String { path + "/" + name }
-
-        func write(_ name: String, _ text: String) throws {
-            try Data(text.utf8).write(to: URL(filePath: file(name)))
-        }
-    }
-
     private func start(_ arguments: [String]) throws -> (process: Process, output: Pipe, errors: Pipe) {
         let process = Process()
         process.executableURL = ToolRun.tool
@@ -37,7 +19,7 @@ import Walet
     private func walet(_ arguments: [String]) async throws -> ToolRun { try await ToolRun(arguments) }
 
     /// A vocabulary and a data set of made-up text.
-    private func prepare(_ folder: Folder) async throws {
+    private func prepare(_ folder: CommandFolder) async throws {
         let words = ["river", "stone", "the", "runs", "over", "swiftlet", "a", "nest"]
         let lines = (0..<400).map { number in
             let text = (0..<20).map { words[(number * 7 + $0 * $0) % words.count] }.joined(separator: " ")
@@ -57,7 +39,7 @@ import Walet
     }
 
     private func run(
-        _ folder: Folder, _ name: String, _ more: String..., tokens: Int = 1280, checkpoints: Int = 5
+        _ folder: CommandFolder, _ name: String, _ more: String..., tokens: Int = 1280, checkpoints: Int = 5
     ) -> [String] {
         let settings = [
             "model.hidden_size=16", "model.heads=2", "model.expert_size=8", "batch.length=16", "batch.sequences=4",
@@ -70,7 +52,7 @@ import Walet
     }
 
     @Test func textBecomesAModelThatWaletRuns() async throws {
-        let folder = try Folder()
+        let folder = try CommandFolder("train")
         try await prepare(folder)
         let dry = try await walet(run(folder, "run", "--dry-run"))
         #expect(dry.code == 0 && dry.output.contains("\n  hidden_size: 16\n"))
@@ -112,7 +94,7 @@ import Walet
     }
 
     @Test func aSignalEndsARunWithACheckpointAndItGoesOn() async throws {
-        let folder = try Folder()
+        let folder = try CommandFolder("train")
         try await prepare(folder)
         let (process, output, errors) = try start(run(folder, "run", tokens: 640_000, checkpoints: 0))
         let drain = Task.detached { output.fileHandleForReading.readDataToEndOfFile() }
@@ -151,7 +133,7 @@ import Walet
     }
 
     @Test func whatIsWrongIsSaidOnOneLineThatNamesIt() async throws {
-        let folder = try Folder()
+        let folder = try CommandFolder("train")
         try folder.write("bad.yaml", "training:\n  learning_rat: 0.01\n")
         let bad = try await walet(["train", folder.file("bad.yaml"), "--out", folder.file("run")])
         #expect(bad.code == 1)
@@ -180,7 +162,7 @@ import Walet
     #if !MPI
         /// Each of them would train a model of its own.
         @Test func severalProcessesWithoutMPIAreRefused() async throws {
-            let folder = try Folder()
+            let folder = try CommandFolder("train")
             try await prepare(folder)
             let started = try await ToolRun(
                 run(folder, "run"), environment: ["OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"])

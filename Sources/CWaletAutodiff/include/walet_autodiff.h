@@ -55,6 +55,14 @@ double wa_square_sum(const float *x, int64_t n);
 void wa_adamw(float *value, const float *gradient, float *mean, float *square, int64_t n, float rate, float beta1,
               float beta2, float epsilon, float decay, float correction1, float correction2);
 
+// c = alpha * a b + beta * c on the calling thread, with a [m, k], b [k, n] and c [m, n]; what is not read for a beta of 0
+// may be anything. An element of a factor lies at row * its row's stride + column * its column's, one of which is 1. Sums go
+// over k in order, 256 at a time, so that an element depends on nothing but its row of a and its column of b. For n and a
+// column's stride in a of at most some hundred, and k > 0; OpenBLAS is as fast beyond, and where wa_has_product is 0.
+int32_t wa_has_product(void);
+void wa_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t a_row, int64_t a_column,
+                const float *b, int64_t b_row, int64_t b_column, float beta, float *c, int64_t c_stride);
+
 // To and from BF16, rounded to nearest even.
 void wa_to_bf16(const float *x, uint16_t *y, int64_t n);
 void wa_from_bf16(const uint16_t *x, float *y, int64_t n);

@@ -21,6 +21,8 @@ typedef struct wa_kernels {
     void (*adamw)(float *, const float *, float *, float *, int64_t, float, float, float, float, float, float, float);
     void (*to_bf16)(const float *, uint16_t *, int64_t);
     void (*from_bf16)(const uint16_t *, float *, int64_t);
+    void (*product)(int64_t, int64_t, int64_t, float, const float *, int64_t, int64_t, const float *, int64_t, int64_t, float,
+                    float *, int64_t);
 } wa_kernels;
 
 extern const wa_kernels wa_generic_kernels;

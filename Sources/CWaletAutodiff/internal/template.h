@@ -352,8 +352,10 @@ static void WA(from_bf16)(const uint16_t *x, float *y, int64_t n) {
     }
 }
 
+#include "product.h"
+
 const wa_kernels WA(kernels) = {
     WA(rms_norm), WA(rms_norm_backward), WA(swiglu), WA(swiglu_backward), WA(attention_softmax),
     WA(attention_probabilities), WA(attention_backward), WA(log_sum_exp), WA(exponentials), WA(scale), WA(blend),
-    WA(square_sum), WA(adamw), WA(to_bf16), WA(from_bf16),
+    WA(square_sum), WA(adamw), WA(to_bf16), WA(from_bf16), WA(product),
 };

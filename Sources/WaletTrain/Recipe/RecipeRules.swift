@@ -79,6 +79,9 @@ struct RecipeRules {
             let rate = rate.factor * pow(parameters, rate.exponent)
             recipe.training.learningRate = significant(rate * (Double(stepTokens) / batch).squareRoot(), 3)
         }
+        // Experts are balanced over all of a model's text; where a few tasks decide it, tokens are sent to experts that do not
+        // know them, and what was learned is lost.
+        try rule("balance.bias_step") { if recipe.isReinforcement { recipe.balance.biasStep = 0 } }
         let steps = recipe.steps
         try rule("schedule.warmup_steps") { recipe.schedule.warmupSteps = min(500, steps / 20) }
         try rule("validation.every") { recipe.validation.every = max(1, steps / 40) }

@@ -77,6 +77,14 @@ import WaletTasks
         #expect(try TrainingRun(folder: cut).policyValidations.map(\.step) == [0, 2])
     }
 
+    /// Experts are balanced over all of a model's text, which a few tasks are not.
+    @Test func biasesOfRoutersStayUnlessTheRecipeSaysOtherwise() throws {
+        let chat = try ChatRun.shared.get()
+        #expect(try chat.policy([]).balance.biasStep == 0)
+        #expect(try chat.policy(["balance.bias_step=0.002"]).balance.biasStep == 0.002)
+        #expect(Recipe().balance.biasStep > 0)
+    }
+
     /// The engine's answers are those of the weights that will be stored.
     @Test func theModelOfARunWithRoundedExpertsIsTheOneThatAnswered() async throws {
         let chat = try ChatRun.shared.get()
