@@ -23,7 +23,7 @@ public enum AttentionProbe {
         let pageBytes = 2 * ModelShape.pageTokens * shape.cacheWidth
         let pages = context / ModelShape.pageTokens
         let layers = max(1, min(shape.layers, budget / (pages * pageBytes)))
-        let buffer = try ProbeBuffer(bytes: layers * pages * pageBytes, hugePages: true)
+        let buffer = try ProbeBuffer(bytes: layers * pages * pageBytes)
         // Numbers between 0.0078 and 2 of either sign, in BF16.
         let numbers = buffer.start.assumingMemoryBound(to: UInt16.self)
         for index in 0..<layers * pages * pageBytes / 2 {

@@ -31,8 +31,7 @@ public enum KernelProbe {
             throw MemoryProbe.unmeasurable("\(threads) threads could not be started")
         }
         let size = samples.reduce(0) { $0 + $1.copies * $1.stride }
-        // Weights are mapped files, which most file systems keep in small pages; that costs up to a sixth of the speed.
-        let buffer = try ProbeBuffer(bytes: size + 4096, hugePages: false)
+        let buffer = try ProbeBuffer(bytes: size + 4096)
         let widest = samples.map(\.columns).max() ?? 1
         pool.reserve(scratch: Int(max(wk_matmul_scratch(Int64(widest)), wk_q8_matmul_scratch(Int64(widest)))))
 

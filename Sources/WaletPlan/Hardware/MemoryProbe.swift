@@ -18,7 +18,7 @@ public enum MemoryProbe {
         guard let pool = ThreadPool(threads: threads) else {
             throw unmeasurable("\(threads) threads could not be started")
         }
-        let buffer = try ProbeBuffer(bytes: bytes, hugePages: true)
+        let buffer = try ProbeBuffer(bytes: bytes)
         let piece = 4 << 20
         let pieces = bytes / piece
         guard pieces >= 1, passes >= 1 else { throw unmeasurable("\(bytes) bytes are too few") }
@@ -50,8 +50,7 @@ final class ProbeBuffer: @unchecked Sendable {
     let start: UnsafeMutableRawPointer
     let bytes: Int
 
-    /// - Parameter hugePages: in pages of 2 MB, where the kernel has some.
-    init(bytes: Int, hugePages: Bool) throws(PlanError) {
+    init(bytes: Int) throws(PlanError) {
         let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let memory, memory != MAP_FAILED else {
             throw MemoryProbe.unmeasurable("\(bytes) bytes are not free")
@@ -59,7 +58,7 @@ final class ProbeBuffer: @unchecked Sendable {
         start = memory
         self.bytes = bytes
         #if os(Linux)
-            _ = madvise(memory, bytes, Int32(hugePages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
+            _ = madvise(memory, bytes, Int32(MADV_HUGEPAGE))
         #endif
         // A pattern that is a small number as fp32, BF16 and fp16, and no NaN in any packing.
         var state: UInt64 = 0x9E37_79B9_7F4A_7C15
