@@ -71,7 +71,7 @@ struct Countdown: ReasoningTask {
         var ends: [(step: String, text: String, value: Int)]
     }
 
-    /// Always in the same order. Results on the way are whole, not below 0, and at most as large as a target can be.
+    /// Always in the same order. Results are whole and not below 0, products at most 999.
     private static func beginnings(_ numbers: [Int], _ signs: [Character]) -> [Beginning] {
         var beginnings: [Beginning] = []
         for (i, j, rest) in [(0, 1, 2), (0, 2, 1), (1, 2, 0)] {
