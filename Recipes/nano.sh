@@ -59,9 +59,9 @@ say "$("$walet" --version), $(nproc) threads, $(grep -m1 'model name' /proc/cpui
 make_file "$folder/problems.jsonl" "$walet" train problems --language both --count 1500 --seed 101 --format text
 make_file "$folder/talk.jsonl" "$walet" train conversations --count 40000 --seed 102 --format text
 make_file "$folder/conversations.jsonl" "$walet" train conversations --count 400000 --seed 103 --direct 20 \
-    --tasks addition=2,subtraction=3,multiplication=2,comparison=3,sorting=4,letters=4,calendar=1,countdown=1,prices=2
+    --tasks addition=4,subtraction=6,multiplication=4,comparison=6,sorting=12,letters=8,calendar=1,countdown=6,prices=4
 make_file "$folder/harder.jsonl" "$walet" train conversations --count 100000 --seed 104 --direct 10 \
-    --tasks addition=1,subtraction=1,multiplication=1,comparison=1,sorting=4,letters=1,calendar=3,countdown=20,prices=1
+    --tasks addition=2,subtraction=4,multiplication=4,comparison=4,sorting=12,letters=8,calendar=1,countdown=24,prices=4
 if [ ! -e "$folder/tokenizer/tokenizer.json" ]; then
     "$walet" train tokenizer "$folder/problems.jsonl" "$folder/talk.jsonl" --out "$folder/tokenizer" \
         --vocabulary-size 512 --split qwen2 --chat >> "$folder/commands.log" 2>&1

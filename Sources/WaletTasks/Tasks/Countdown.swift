@@ -29,7 +29,7 @@ struct Countdown: ReasoningTask {
                 "Make \(target) of \(list): each number once, with \(allowed) and parentheses.",
                 "Buat \(target) dari \(list): tiap angka sekali, dengan \(allowed) dan kurung."),
         ])
-        let (lines, answer) = Self.search(numbers, target, signs, &random)
+        let (lines, answer) = Self.search(numbers, target, signs)
         return TaskProblem(
             task: name, level: level, language: language,
             key: "\(target) of \(numbers.sorted().map(String.init).joined(separator: " ")) \(allowed)",
@@ -38,23 +38,24 @@ struct Countdown: ReasoningTask {
             expected: .expression(numbers: numbers, target: target))
     }
 
-    /// Two of the numbers in every way, in no order, and each result with the third in every way, until one is the target:
+    /// Two of the numbers in every way, in the order of ``beginnings(_:_:)``, and each result with the third in every way, until
+    /// one is the target:
     ///
-    ///     7 - 4 = 3: 9 + 3 = 12, 9 - 3 = 6, 9 * 3 = 27, 9 / 3 = 3
-    ///     7 + 4 = 11: 11 + 9 = 20, 11 - 9 = 2, 11 * 9 = 99
+    ///     7 + 4 = 11: 11 + 9 = 20, 11 - 9 = 2, 11 * 9 = 99!
     ///     (7 + 4) * 9 = 99
     ///
-    /// Whoever goes on trying finds it; whoever sees which two to begin with finds it soon.
+    /// The mark stands where the target is met, so that whether it is needs to be seen in one place alone. Always the same order, so that none
+    /// is tried twice: the line before says which comes next.
     private static func search(
-        _ numbers: [Int], _ target: Int, _ signs: [Character], _ random: inout TaskRandom
+        _ numbers: [Int], _ target: Int, _ signs: [Character]
     ) -> (lines: [String], answer: String) {
-        var beginnings = beginnings(numbers, signs)
-        random.shuffle(&beginnings)
         var lines: [String] = []
-        for beginning in beginnings {
+        for beginning in beginnings(numbers, signs) {
             let place = beginning.ends.firstIndex { $0.value == target }
             let tried = beginning.ends.prefix((place ?? beginning.ends.count - 1) + 1)
-            lines.append("\(beginning.text): " + tried.map { "\($0.step) = \($0.value)" }.joined(separator: ", "))
+            lines.append(
+                "\(beginning.text): " + tried.map { "\($0.step) = \($0.value)" }.joined(separator: ", ")
+                    + (place == nil ? "" : "!"))
             if let place {
                 let answer = beginning.ends[place].text
                 return (lines + ["\(answer) = \(target)"], answer)
