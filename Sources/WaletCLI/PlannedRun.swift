@@ -116,7 +116,7 @@ struct PlanComparison {
     /// Rows of `walet bench`.
     var rows: [[String]] {
         let machine = run.plan.machine
-        let reading = machine.memorySpeed.value * machine.efficiency.value / 1e9
+        let reading = machine.readSpeed(streaming: run.plan.placement == .streamed) / 1e9
         var from = String(format: "weights at %.2f GB/s", reading)
         if let disk = machine.diskSpeed { from += String(format: ", disk at %.2f GB/s", disk.value / 1e9) }
         var rows = [["plan, decode", Self.words(plannedRate, decodeRate) + " (\(from))"]]
@@ -138,7 +138,7 @@ struct PlanComparison {
 
     var json: JSONValue {
         let machine = run.plan.machine
-        let reading = machine.memorySpeed.value * machine.efficiency.value / 1e9
+        let reading = machine.readSpeed(streaming: run.plan.placement == .streamed) / 1e9
         let numbers: [(String, Double)] = [
             ("decode_tokens_per_second", plannedRate), ("error", Self.error(decodeRate, plannedRate)),
             ("weights_seconds", step.weights), ("experts_seconds", step.experts), ("disk_seconds", step.disk),

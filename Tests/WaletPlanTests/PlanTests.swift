@@ -117,6 +117,26 @@ import WaletPlan
         #expect(try Plan(shape, on: slow, context: 200_000, concurrency: 1).bottleneck == .attention)
     }
 
+    @Test func filesInSmallPagesSlowWhatStaysMapped() throws {
+        let shape = try Fixtures.shape("moonlight")
+        var machine = Machine.given(memory: 100e9, speed: 30e9, disk: 2e9)
+        var limited = machine
+        limited.memory.value = 20e9
+        let (whole, streamed) = (
+            try Plan(shape, on: machine, context: 1, concurrency: 1),
+            try Plan(shape, on: limited, context: 1, concurrency: 1)
+        )
+        #expect(whole.placement == .resident && streamed.placement == .streamed)
+        machine.mapped = Machine.Figure(0.5, .given)
+        limited.mapped = machine.mapped
+        let (slow, same) = (
+            try Plan(shape, on: machine, context: 1, concurrency: 1),
+            try Plan(shape, on: limited, context: 1, concurrency: 1)
+        )
+        #expect(try #require(slow.decodeRate) < 0.6 * #require(whole.decodeRate))
+        #expect(same.decodeRate == streamed.decodeRate)
+    }
+
     @Test func manySequencesShareAReading() throws {
         let shape = try Fixtures.shape("moonlight")
         let machine = Machine.given(memory: 64e9, speed: 50e9, disk: nil)

@@ -10,6 +10,16 @@ import WaletPlan
         #expect(throws: PlanError.self) { try MemoryProbe.readSpeed(bytes: 1000) }
     }
 
+    @Test func filesInThePageCacheAreReadBesideOtherMemory() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "walet-probe-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try Data(repeating: 7, count: 9 << 20).write(to: URL(filePath: path))
+        let share = try #require(try MappedProbe.share(files: [path, "/nowhere"], bytes: 8 << 20, least: 8 << 20))
+        #expect(share > 0 && share <= 1)
+        #expect(try MappedProbe.share(files: [path], least: 16 << 20) == nil)
+        #expect(try MappedProbe.share(files: ["/nowhere", "/"], least: 0) == nil)
+    }
+
     @Test(arguments: ["moonlight", "kimi-k2-thinking", "deepseek-v3", "llama-3.1-8b"])
     func kernelsAreTimedOnEachPacking(_ name: String) throws {
         let result = try #require(try KernelProbe.measure(Fixtures.shape(name), budget: 32 << 20))

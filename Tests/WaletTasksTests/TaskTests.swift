@@ -128,6 +128,21 @@ import WaletTasks
         }
     }
 
+    @Test func aSearchTriesNothingTwiceAndMarksTheTarget() throws {
+        let searches = Self.drawn.filter { $0.task == "countdown" }
+        #expect(searches.count > 100)
+        for problem in searches {
+            guard case .expression(_, let target) = problem.expected else { continue }
+            let lines = problem.thinking.split(separator: "\n")
+            let beginnings = lines.dropLast().map { $0.prefix { $0 != ":" } }
+            #expect(Set(beginnings).count == beginnings.count && !beginnings.isEmpty, "\(problem)")
+            // Only the last way that is tried meets it.
+            #expect(lines.filter { $0.contains("!") }.count == 1 && lines[lines.count - 2].hasSuffix("= \(target)!"))
+            #expect(problem.thinking.matches(of: /= (\d+)[,!\n]/).filter { Int($0.1) == target }.count == 1)
+            #expect(lines.last == "\(problem.answer) = \(target)")
+        }
+    }
+
     @Test func theWayEndsInTheAnswer() {
         for problem in Self.solved {
             #expect(!problem.thinking.isEmpty && problem.thinking.utf8.count < 2000, "\(problem)")

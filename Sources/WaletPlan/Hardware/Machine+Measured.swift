@@ -34,7 +34,7 @@ extension Machine {
     /// With a given speed of memory nothing is measured but the disk, since the machine is another one; the kernels' share
     /// of that speed and their arithmetic are then assumed.
     /// - Parameters:
-    ///   - files: files of the model, of which the largest is read where no disk is named.
+    ///   - files: files of the model: what the page cache holds of them is read, and the largest where no disk is named.
     /// - Throws: ``PlanError/unmeasurable(what:reason:remedy:)``.
     public static func measured(
         for shape: ModelShape, _ description: Description, needsDisk: (Machine) -> Bool, files: [String]
@@ -50,7 +50,7 @@ extension Machine {
         if let speed = description.memorySpeed {
             machine.memorySpeed = Figure(speed, .given)
         } else {
-            try machine.measureHere(shape)
+            try machine.measureHere(shape, files: files)
         }
         if let speed = description.diskSpeed {
             machine.diskSpeed = Figure(speed, .given)
@@ -60,16 +60,18 @@ extension Machine {
         return machine
     }
 
-    private mutating func measureHere(_ shape: ModelShape) throws(PlanError) {
+    private mutating func measureHere(_ shape: ModelShape, files: [String]) throws(PlanError) {
         let threads = max(1, min(Int(cores.value), Hardware.physicalCores))
-        let budget = max(64 << 20, min(1 << 30, Self.installedMemory() / 8))
-        let read = try MemoryProbe.readSpeed(bytes: budget, threads: threads)
+        // Far above a processor's caches, of which some have hundreds of megabytes.
+        let budget = max(64 << 20, min(3 << 30, Self.installedMemory() / 8))
+        let read = try MemoryProbe.readSpeed(bytes: min(budget, 1 << 30), threads: threads)
         memorySpeed = Figure(read, .measured)
         guard let kernels = try KernelProbe.measure(shape, threads: threads, budget: budget) else { return }
         // Kernels that ask for lines ahead may read faster than a plain loop does: memory is as fast as its fastest reader.
         let speed = max(read, kernels.readSpeed)
         memorySpeed = Figure(speed, .measured)
         efficiency = Figure(kernels.readSpeed / speed, .measured)
+        mapped = try MappedProbe.share(files: files, threads: threads).map { Figure($0, .measured) }
         guard kernels.operations > 0 else { return }
         // Arithmetic grows with the cores; a machine of more cores than this one is scaled up.
         let scale = cores.value / Double(threads)

@@ -29,6 +29,9 @@ public struct Machine: Sendable, Equatable {
     public var memorySpeed: Figure
     /// The share of ``memorySpeed`` at which the kernels read this model's weights.
     public var efficiency: Figure
+    /// How fast weights that stay mapped are read, over other memory: the page cache may hold their files in small pages. Nil where
+    /// that was not measured.
+    public var mapped: Figure?
     /// Multiplications and additions of the kernels at a prompt, a second.
     public var operations: Figure
     /// One token's attention to one position of the cache in one layer of the model, in seconds; nil where it was not
@@ -39,16 +42,23 @@ public struct Machine: Sendable, Equatable {
 
     public init(
         memory: Figure, cores: Figure, instructionSet: String, memorySpeed: Figure, efficiency: Figure,
-        operations: Figure, attention: Figure? = nil, diskSpeed: Figure?
+        mapped: Figure? = nil, operations: Figure, attention: Figure? = nil, diskSpeed: Figure?
     ) {
         self.memory = memory
         self.cores = cores
         self.instructionSet = instructionSet
         self.memorySpeed = memorySpeed
         self.efficiency = efficiency
+        self.mapped = mapped
         self.operations = operations
         self.attention = attention
         self.diskSpeed = diskSpeed
+    }
+
+    /// Reading weights, in bytes a second.
+    /// - Parameter streaming: whether experts that do not fit are read from the disk; what stays is then in memory of the process.
+    public func readSpeed(streaming: Bool) -> Double {
+        memorySpeed.value * efficiency.value * (streaming ? 1 : mapped?.value ?? 1)
     }
 
     /// What the kernels reach of memory's speed where that is not measured: the middle of 0.70 to 0.81 that

@@ -103,6 +103,9 @@ extension Plan {
             + "\(Int(machine.cores.value)) cores, \(machine.instructionSet), memory "
             + "\(Self.speed(machine.memorySpeed)), the kernels at \(Self.percent(machine.efficiency.value)) of it "
             + "(\(machine.efficiency.origin.rawValue))"
+        if let mapped = machine.mapped, placement == .resident {
+            text += ", its files in the page cache at \(Self.percent(mapped.value)) of that"
+        }
         if let disk = machine.diskSpeed { text += ", disk \(Self.speed(disk))" }
         return text
     }
@@ -226,6 +229,7 @@ extension Machine {
         return [
             "memory_bytes": figure(memory), "cores": figure(cores), "instruction_set": .string(instructionSet),
             "memory_bytes_per_second": figure(memorySpeed), "kernel_share": figure(efficiency),
+            "mapped_share": figure(mapped),
             "operations_per_second": figure(operations), "disk_bytes_per_second": figure(diskSpeed),
         ]
     }

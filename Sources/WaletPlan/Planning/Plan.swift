@@ -181,7 +181,7 @@ public struct Plan: Sendable, Equatable {
     ) -> Step {
         var step = Step()
         let sequences = Double(concurrency)
-        let speed = machine.memorySpeed.value * machine.efficiency.value
+        let speed = machine.readSpeed(streaming: disk != nil)
         let perExpert =
             shape.expertsPerToken > 0 ? shape.distinctExperts(tokens: sequences) / Double(shape.expertsPerToken) : 0
         let expertBytes = Double(shape.activeExpertBytes) * perExpert
@@ -222,7 +222,7 @@ public struct Plan: Sendable, Equatable {
         _ shape: ModelShape, _ machine: Machine, _ context: Int, missing: Double, _ disk: Double?
     ) -> (seconds: Double, disk: Double) {
         let chunk = Double(min(KernelProbe.chunk, context))
-        let speed = machine.memorySpeed.value * machine.efficiency.value
+        let speed = machine.readSpeed(streaming: disk != nil)
         // The head is multiplied for the last token of a prompt alone.
         let head = shape.groups.filter { $0.part == .head }.reduce(0) {
             $0 + Double($1.rows) * Double($1.columns) * Double($1.read)
@@ -253,6 +253,7 @@ public struct Plan: Sendable, Equatable {
         try PlanError.check("cores", machine.cores.value, in: 1...65536)
         try PlanError.check("memory speed", machine.memorySpeed.value, in: 1e6...1e18)
         try PlanError.check("efficiency", machine.efficiency.value, in: 1e-6...100)
+        if let mapped = machine.mapped { try PlanError.check("mapped share", mapped.value, in: 1e-6...100) }
         try PlanError.check("operations", machine.operations.value, in: 1e6...1e24)
         if let disk = machine.diskSpeed { try PlanError.check("disk speed", disk.value, in: 1e3...1e18) }
         if let hitRate { try PlanError.check("hit rate", hitRate, in: 0...1) }
