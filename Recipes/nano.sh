@@ -60,8 +60,9 @@ make_file "$folder/problems.jsonl" "$walet" train problems --language both --cou
 make_file "$folder/talk.jsonl" "$walet" train conversations --count 40000 --seed 102 --format text
 make_file "$folder/conversations.jsonl" "$walet" train conversations --count 400000 --seed 103 --direct 20 \
     --tasks addition=4,subtraction=6,multiplication=4,comparison=6,sorting=12,letters=8,calendar=1,countdown=6,prices=4
-make_file "$folder/more.jsonl" "$walet" train conversations --count 40000 --seed 104 --direct 20 \
-    --tasks addition=2,subtraction=3,multiplication=2,comparison=3,sorting=8,letters=6,calendar=16,countdown=2,prices=3
+make_file "$folder/more.jsonl" "$walet" train conversations --count 60000 --seed 104 --direct 20 \
+    --tasks addition=2,subtraction=3,multiplication=2,comparison=3,sorting=8,letters=5,calendar=16,countdown=10,prices=3 \
+    --brief calendar=60,countdown=60
 if [ ! -e "$folder/tokenizer/tokenizer.json" ]; then
     "$walet" train tokenizer "$folder/problems.jsonl" "$folder/talk.jsonl" --out "$folder/tokenizer" \
         --vocabulary-size 512 --split qwen2 --chat >> "$folder/commands.log" 2>&1

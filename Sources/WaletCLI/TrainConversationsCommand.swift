@@ -21,6 +21,11 @@ struct TrainConversationsCommand: AsyncParsableCommand {
             "How often each kind comes; kinds that are left out do not.", valueName: "kind=weight,…"))
     var kinds = "problem=8,wrapped=6,turns=2,small-talk=1,outside=3"
     @Option(help: "Hundredths whose answers come without thinking.") var direct = 30
+    @Option(
+        help: ArgumentHelp(
+            "Hundredths of a task's problems with thinking that show its last line alone, as in countdown=60.",
+            valueName: "task=percent,…"))
+    var brief: String?
     @Option(help: "Hundredths in Indonesian.") var indonesian = 50
     @Option(help: "train, or held-out.") var split: TaskSplit = .train
     @Option(help: "What a line is: chat, or text, one member with all turns, thinking included.") var format: Format =
@@ -45,6 +50,13 @@ struct TrainConversationsCommand: AsyncParsableCommand {
             do throws(ProblemChoice.Malformed) { mix.problems = try ProblemChoice.list(parsing: tasks) } catch {
                 throw ValidationError("--tasks: \(error)")
             }
+        }
+        for item in brief?.split(separator: ",", omittingEmptySubsequences: false) ?? [] {
+            let parts = item.split(separator: "=", omittingEmptySubsequences: false)
+            guard parts.count == 2, let task = ReasoningTasks.named(String(parts[0])), let percent = Int(parts[1]),
+                (1...100).contains(percent), mix.percentBrief[task.name] == nil
+            else { throw ValidationError("--brief: expected tasks, each once, as in countdown=60, found \(item)") }
+            mix.percentBrief[task.name] = percent
         }
         mix.kinds = [:]
         for item in kinds.split(separator: ",", omittingEmptySubsequences: false) {

@@ -17,6 +17,9 @@ public struct ConversationMix: Sendable {
     public var percentWithoutThinking = 30
     /// The part in Indonesian, in hundredths.
     public var percentIndonesian = 50
+    /// By task, the part of the problems, in hundredths, whose thinking is the last line of the way alone: as somebody writes it who sees
+    /// at once what it comes to, and is right less often. Which of two ways is the better one is left for reinforcement to find.
+    public var percentBrief: [String: Int] = [:]
 
     public init() {}
 
@@ -27,8 +30,16 @@ public struct ConversationMix: Sendable {
         let kind = Conversations.pick(choices, &random) ?? .problem
         let language: TaskLanguage = random.number(1...100) <= percentIndonesian ? .indonesian : .english
         let thinks = random.number(1...100) > percentWithoutThinking
-        return Conversations.conversation(
+        var conversation = Conversations.conversation(
             kind, of: thinks ? problems : problemsWithoutThinking ?? problems, split, language: language,
             thinks: thinks, random: &random)
+        for index in conversation.turns.indices {
+            guard let thinking = conversation.turns[index].thinking,
+                let percent = conversation.turns[index].problem.flatMap({ percentBrief[$0.task] }),
+                random.number(1...100) <= percent, let last = thinking.split(separator: "\n").last
+            else { continue }
+            conversation.turns[index].thinking = String(last)
+        }
+        return conversation
     }
 }
