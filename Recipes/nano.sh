@@ -63,6 +63,9 @@ make_file "$folder/conversations.jsonl" "$walet" train conversations --count 400
 make_file "$folder/more.jsonl" "$walet" train conversations --count 60000 --seed 104 --direct 20 \
     --tasks addition=2,subtraction=3,multiplication=2,comparison=3,sorting=8,letters=5,calendar=16,countdown=10,prices=3 \
     --brief calendar=60,countdown=60
+make_file "$folder/last.jsonl" "$walet" train conversations --count 60000 --seed 105 --direct 20 \
+    --kinds problem=8,wrapped=6,turns=2,small-talk=2,outside=4 \
+    --tasks addition=2,subtraction=3,multiplication=2,comparison=3,sorting=8,letters=5,calendar=14,countdown=8,prices=3
 if [ ! -e "$folder/tokenizer/tokenizer.json" ]; then
     "$walet" train tokenizer "$folder/problems.jsonl" "$folder/talk.jsonl" --out "$folder/tokenizer" \
         --vocabulary-size 512 --split qwen2 --chat >> "$folder/commands.log" 2>&1
@@ -72,6 +75,7 @@ ln -f "$folder/problems.jsonl" "$folder/talk.jsonl" "$folder/text/"
 data "$folder/text" "$folder/text-data"
 data "$folder/conversations.jsonl" "$folder/chat-data" --chat
 data "$folder/more.jsonl" "$folder/more-data" --chat
+data "$folder/last.jsonl" "$folder/last-data" --chat
 
 stage run pretrain --data "$folder/text-data"
 stage sft sft --model "$folder/pretrain/model" --data "$folder/chat-data"
@@ -79,7 +83,7 @@ stage sft more --model "$folder/sft/model" --data "$folder/more-data"
 measure sft "$folder/more/model"
 stage grpo grpo --model "$folder/more/model"
 measure grpo "$folder/grpo/model"
-stage qat qat --model "$folder/grpo/model" --data "$folder/chat-data"
+stage qat qat --model "$folder/grpo/model" --data "$folder/last-data"
 if [ ! -e "$folder/walet-nano/config.json" ]; then
     "$walet" train export "$folder/qat" "$folder/walet-nano" --half 2>> "$folder/commands.log"
     cp Recipes/nano/generation_config.json "$folder/walet-nano/"

@@ -30,6 +30,24 @@ import WaletTasks
         }
     }
 
+    @Test func aBriefWayIsTheLastLineOfTheThorough() throws {
+        var mix = ConversationMix()
+        mix.kinds = [.problem: 1]
+        mix.percentWithoutThinking = 0
+        mix.problems = try ProblemChoice.list(parsing: "countdown:3-5,sorting:3-5")
+        mix.percentBrief = ["countdown": 60]
+        var random = TaskRandom(seed: 8)
+        var brief: [String: Int] = [:]
+        for _ in 0..<1000 {
+            let turn = mix.conversation(.train, &random).turns[1]
+            let (problem, thinking) = (try #require(turn.problem), try #require(turn.thinking))
+            guard thinking != problem.thinking else { continue }
+            #expect(!thinking.contains("\n") && problem.thinking.hasSuffix("\n" + thinking))
+            brief[problem.task, default: 0] += 1
+        }
+        #expect(brief.keys.sorted() == ["countdown"] && (250...350).contains(brief["countdown"] ?? 0), "\(brief)")
+    }
+
     @Test func everyAnswerIsReadAsRight() throws {
         for conversation in Self.all {
             for turn in conversation.turns where turn.role == .assistant {

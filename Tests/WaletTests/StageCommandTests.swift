@@ -102,7 +102,8 @@ import Walet
             (["grpo", recipe, "--out", out], "grpo.tasks"),
             (["qat", recipe, "--out", out, "--data", folder.path], "--model"),
             (["sft", recipe, "--out", out, "--data", folder.path, "--model", folder.file("none")], "none"),
-            (["conversations", "--tasks", "poetry"], "poetry"), (["conversations", "--count", "0"], "count"),
+            (["conversations", "--tasks", "poetry"], "poetry"), (["conversations", "--brief", "prices"], "--brief"),
+            (["conversations", "--brief", "prices=101"], "--brief"), (["conversations", "--count", "0"], "count"),
         ]
         for (arguments, expected) in cases {
             let run = try await ToolRun(["train"] + arguments)
