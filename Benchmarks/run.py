@@ -9,7 +9,6 @@ import argparse
 import datetime
 import fnmatch
 import json
-import mmap
 import os
 import pathlib
 import re
@@ -109,13 +108,9 @@ def versions(walet):
 # Programs and models
 
 
-POPULATE_READ = 22  # MADV_POPULATE_READ, Linux 5.14; Python has no name for it.
-
-
 class Bench:
     def __init__(self, arguments):
         self.arguments = arguments
-        self.warmed = set()
         self.models = {"smollm2": ROOT / ".models" / "smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"}
         self.suffix = "-small" if arguments.small else ""
         folder = WORK / "models"
@@ -212,17 +207,13 @@ class Bench:
         return " ".join(words)
 
     def warm(self, model):
-        """Reads the model's files into the page cache, the first time from the disk and through a mapping that asks for large pages:
-        how they were read before would decide otherwise how fast every program reads them."""
+        """Reads the model's files, so that they are in the page cache."""
         path = self.models[model]
+        buffer = bytearray(1 << 24)
         for file in sorted(path.glob("*.safetensors")) if path.is_dir() else [path]:
             with open(file, "rb", buffering=0) as stream:
-                if file not in self.warmed:
-                    os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-                    self.warmed.add(file)
-                with mmap.mmap(stream.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ) as mapped:
-                    mapped.madvise(mmap.MADV_HUGEPAGE)
-                    mapped.madvise(POPULATE_READ)
+                while stream.readinto(buffer):
+                    pass
 
     def measure(self, contestant, outputs=None):
         """One figure; `outputs` holds what programs printed in this round, as one run may give several figures."""

@@ -137,7 +137,7 @@ public final class LanguageModel: Sendable {
         recommendedTemperature = recommended.samples == false ? 0 : recommended.temperature
         engine = try Engine(
             transformer, threads: threads, contextLength: contextLength, precision: precision, options: engineOptions)
-        pages = PagePopulation(of: transformer, rereads: engineOptions.rereadsIntoHugePages)
+        pages = PagePopulation(of: transformer)
     }
 
     /// Where a model of this name lies: a path, or else the name of a stored model, or else the one that comes with Walet.
@@ -160,10 +160,6 @@ public final class LanguageModel: Sendable {
 
     /// Returns when the weights' pages are mapped, which goes on in the background after loading.
     public func pagesAreMapped() async { await pages.finished() }
-
-    /// The share of the mapped weights that lies in pages of 2 MB, from 0 to 1; nil before all are mapped, and where the system does not
-    /// tell.
-    public var hugePageShare: Double? { pages.hugeShare }
 
     /// Measures prefill and decode on random tokens.
     /// - Parameters:

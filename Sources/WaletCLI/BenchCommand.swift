@@ -47,7 +47,6 @@ struct BenchCommand: AsyncParsableCommand {
         var loadSeconds: Double
         var peakBytes: Int
         var threads: Int
-        var hugePageShare: Double?
     }
 
     private func measure() async throws -> Measured {
@@ -62,8 +61,7 @@ struct BenchCommand: AsyncParsableCommand {
         let result = try await model.benchmark(
             prompt: prompt, generate: generate, batch: batch, depth: depth, longPrompt: attention.longPrompt)
         return Measured(
-            result: result, loadSeconds: load, peakBytes: ProcessMemory.peakResidentBytes, threads: model.threads,
-            hugePageShare: model.hugePageShare)
+            result: result, loadSeconds: load, peakBytes: ProcessMemory.peakResidentBytes, threads: model.threads)
     }
 
     /// - Parameter diskSpeed: bytes a second; nil where nothing was read from the disk, or no file is large enough to tell.
@@ -95,7 +93,6 @@ struct BenchCommand: AsyncParsableCommand {
                 "read_gb_per_second": .double(speed), "peak_resident_bytes": .int(peak), "load_seconds": .double(load),
                 "kv_bytes": .int(result.cacheBytes), "threads": .int(measured.threads),
                 "instruction_set": .string(LanguageModel.instructionSet),
-                "huge_page_share": measured.hugePageShare.map { .double($0) } ?? .null,
             ]
             if let experts = result.decodeExperts, let prefill = result.prefillExperts,
                 case .object(var members) = object
@@ -121,9 +118,6 @@ struct BenchCommand: AsyncParsableCommand {
                 ["load", String(format: "%.3f s", load)],
                 ["threads", "\(measured.threads), \(LanguageModel.instructionSet)"],
             ]
-            if let share = measured.hugePageShare {
-                rows.append(["mapped in 2 MB pages", String(format: "%.0f%%", 100 * share)])
-            }
             if let experts = result.decodeExperts { rows += ExpertReport.rows(experts) }
             if let planned { rows += planned.rows }
             Terminal.output(Terminal.table(rows) + "\n")

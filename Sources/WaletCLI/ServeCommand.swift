@@ -64,8 +64,6 @@ struct ServeCommand: AsyncParsableCommand {
         var memory: String?
         @Option(help: "With --memory: 'direct' reads past the page cache, 'buffered' through it, 'auto' tries both.")
         var expertReads: String?
-        @Flag(help: "Read files that the page cache holds in small pages again, into pages of 2 MB.") var hugePages =
-            false
         @Flag(
             help: "Show each model's plan in /metrics, beside what it does; the machine is measured for it."
         )
@@ -140,8 +138,7 @@ struct ServeCommand: AsyncParsableCommand {
             ("keep_alive", limits.keepAlive),
         ]
         let switches = [
-            ("open", address.open), ("plan", engine.plan), ("huge_pages", engine.hugePages),
-            ("sovereign", address.sovereign),
+            ("open", address.open), ("plan", engine.plan), ("sovereign", address.sovereign),
             ("open_metrics", address.openMetrics),
             ("audit_required", books.auditRequired), ("audit_text", books.auditText),
         ]

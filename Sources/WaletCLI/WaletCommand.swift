@@ -66,16 +66,8 @@ struct ModelArguments: ParsableArguments {
     @Option(help: "With --memory: 'direct' reads past the page cache, 'buffered' through it, 'auto' tries both.")
     var expertReads: ExpertReads = .auto
 
-    @Flag(
-        help:
-            "Read files that the page cache holds in small pages again, into pages of 2 MB: some percent faster ever after."
-    )
-    var hugePages = false
-
     func validate() throws {
-        if try memoryLimit != nil, hugePages {
-            throw ValidationError("--huge-pages: not with --memory, under which weights are in memory of the process")
-        }
+        _ = try memoryLimit
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads: expected a number from 1 to 1024, found \(threads)")
         }
@@ -89,7 +81,6 @@ struct ModelArguments: ParsableArguments {
         var engine = EngineOptions()
         engine.memoryLimit = try memoryLimit
         engine.expertReads = expertReads
-        engine.rereadsIntoHugePages = hugePages
         return try await LanguageModel.load(
             model, threads: threads, contextLength: contextLength, precision: precision, engine: engine)
     }

@@ -24,9 +24,6 @@ public struct EngineOptions: Sendable {
     public var memoryLimit: Int?
     /// How experts are read.
     public var expertReads = ExpertStoreOptions.Mode.auto
-    /// Whether files that the page cache holds in small pages are read from the disk again, into pages of 2 MB, from which weights
-    /// are read faster. `LanguageModel` heeds it.
-    public var rereadsIntoHugePages = false
 
     /// How long a plan expects a pass to take, in seconds; nil where nobody planned.
     public var forecast: (@Sendable (PassShape) -> Double)?
@@ -51,9 +48,6 @@ public struct EngineOptions: Sendable {
         }
         if let memoryLimit, memoryLimit < 1 {
             throw .parameter(name: "memory", expected: "1 byte or more", found: "\(memoryLimit)")
-        }
-        if rereadsIntoHugePages, memoryLimit != nil {
-            throw .parameter(name: "huge pages", expected: "weights that are all mapped", found: "a limit of memory")
         }
         if storeBytes < 0 { throw .parameter(name: "disk cache", expected: "0 bytes or more", found: "\(storeBytes)") }
     }

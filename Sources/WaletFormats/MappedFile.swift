@@ -86,13 +86,6 @@ public final class MappedFile: @unchecked Sendable {
         _ = madvise(UnsafeMutableRawPointer(mutating: base), size, MADV_DONTNEED)
     }
 
-    /// Asks the system to forget a part of the file's cache that nobody maps; it is read from the disk when it is needed.
-    package func dropCache(_ range: Range<Int>) {
-        #if !canImport(Darwin)
-            _ = posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)
-        #endif
-    }
-
     /// - Throws: ``FormatError`` where the file has become shorter than it was when it was opened.
     public func checkIntact() throws(FormatError) {
         var status = stat()

@@ -117,7 +117,7 @@ import WaletPlan
         #expect(try Plan(shape, on: slow, context: 200_000, concurrency: 1).bottleneck == .attention)
     }
 
-    @Test func filesInSmallPagesSlowWhatStaysMapped() throws {
+    @Test func slowFilesSlowWhatStaysMapped() throws {
         let shape = try Fixtures.shape("moonlight")
         var machine = Machine.given(memory: 100e9, speed: 30e9, disk: 2e9)
         var limited = machine

@@ -37,7 +37,6 @@ import Walet
             "max_running": "8", "max_waiting": "9", "cache_memory": "1G", "cache_dir": "/cache", "cache_disk": "5G",
             "upstream_key": "b=\(key)", "upstream_timeout": "90s",
             "memory": "1.5G", "expert_reads": "direct", "plan": "true", "hourly_cost": "0.35",
-            "huge_pages": "false",
             "threads": "4", "context": "4096", "precision": "exact", "tls_cert": "/c", "tls_key": "/k",
             "database": "/d", "prices": "/p", "audit_dir": "/a", "audit_required": "true", "audit_text": "yes",
             "sovereign": "1", "max_body_bytes": "1MiB", "max_header_bytes": "8K", "max_header_count": "50",
@@ -154,9 +153,6 @@ import Walet
         #expect(throws: ConfigurationError.self) { try ServerConfiguration(flags: ["tls_key": "/k"]) }
         #expect(throws: ConfigurationError.self) { try ServerConfiguration(flags: ["audit_required": "true"]) }
         #expect(throws: ConfigurationError.self) { try ServerConfiguration(flags: ["model": "a=x,a=y"]) }
-        #expect(throws: ConfigurationError.self) {
-            try ServerConfiguration(flags: ["huge_pages": "true", "memory": "3G"])
-        }
     }
 
     static let models: [(String, String, String)] = [

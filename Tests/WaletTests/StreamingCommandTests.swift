@@ -23,16 +23,6 @@ import Walet
         }
     }
 
-    @Test func hugePagesChangeNoResult() async throws {
-        let score = ["score", fixture("kimi-k2-thinking"), "--tokens", "5,6,7,8,9,30,41", "--top", "3", "--json"]
-        let (plain, huge) = (try await walet(score), try await walet(score + ["--huge-pages"]))
-        #expect(huge.code == 0, "\(huge.errors)")
-        #expect(huge.output == plain.output)
-        let both = try await walet(score + ["--huge-pages", "--memory", "1.5M"])
-        #expect(both.code == 2)
-        #expect(both.errors.contains("--huge-pages"))
-    }
-
     @Test func tooLittleMemoryIsAnErrorThatSaysHowMuch() async throws {
         let outcome = try await walet(["score", fixture("kimi-k2-thinking"), "--tokens", "5,6", "--memory", "20K"])
         #expect(outcome.code == 1)

@@ -29,8 +29,7 @@ public struct Machine: Sendable, Equatable {
     public var memorySpeed: Figure
     /// The share of ``memorySpeed`` at which the kernels read this model's weights.
     public var efficiency: Figure
-    /// How fast weights that stay mapped are read, over other memory: the page cache may hold their files in small pages. Nil where
-    /// that was not measured.
+    /// How fast weights that stay mapped are read, over other memory; nil where that was not measured.
     public var mapped: Figure?
     /// Multiplications and additions of the kernels at a prompt, a second.
     public var operations: Figure

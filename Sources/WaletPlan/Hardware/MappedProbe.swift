@@ -12,8 +12,8 @@ import WaletTensor
     import Darwin
 #endif
 
-/// Compares mapped files with memory of the process itself. The page cache holds a file in pages of 4 kB up to 2 MB, as it
-/// was read or written; in small ones it is read up to a quarter more slowly (docs/lab-notes.md).
+/// Compares mapped files with memory of the process itself: they were seen to be read up to a quarter more slowly, by where
+/// their pages happen to lie (docs/lab-notes.md).
 public enum MappedProbe {
     static let piece = 4 << 20
 

@@ -64,8 +64,7 @@ public struct ServerConfiguration: Sendable {
 
     /// Names of all settings, as a file has them.
     public static let names: Set<String> = [
-        "host", "port", "open", "model", "memory_budget", "memory", "expert_reads", "huge_pages", "plan", "hourly_cost",
-        "threads",
+        "host", "port", "open", "model", "memory_budget", "memory", "expert_reads", "plan", "hourly_cost", "threads",
         "context", "precision", "max_running",
         "max_waiting", "cache_memory", "cache_dir", "cache_disk", "upstream_key", "upstream_timeout", "tls_cert",
         "tls_key", "database", "prices", "audit_dir", "audit_required", "audit_text", "sovereign", "max_body_bytes",
@@ -121,11 +120,6 @@ public struct ServerConfiguration: Sendable {
         memoryBudget = try reader.bytes("memory_budget", (1 << 20)...(.max))
         engine.memoryLimit = try reader.bytes("memory", 1...(.max))
         engine.expertReads = try reader.choice("expert_reads", ExpertReads.self) ?? engine.expertReads
-        engine.rereadsIntoHugePages = try reader.boolean("huge_pages") ?? engine.rereadsIntoHugePages
-        if engine.rereadsIntoHugePages, engine.memoryLimit != nil {
-            throw ConfigurationError(
-                place: "--huge-pages", reason: "not with --memory, under which weights are in memory of the process")
-        }
         isPlanned = try reader.boolean("plan") ?? isPlanned
         hourlyCost = try reader.number("hourly_cost", 1e-9...1e9)
         if hourlyCost != nil, !isPlanned {
