@@ -60,12 +60,12 @@ make_file "$folder/problems.jsonl" "$walet" train problems --language both --cou
 make_file "$folder/talk.jsonl" "$walet" train conversations --count 40000 --seed 102 --format text
 make_file "$folder/conversations.jsonl" "$walet" train conversations --count 400000 --seed 103 --direct 20 \
     --tasks addition=4,subtraction=6,multiplication=4,comparison=6,sorting=12,letters=8,calendar=1,countdown=6,prices=4
-make_file "$folder/more.jsonl" "$walet" train conversations --count 60000 --seed 104 --direct 20 \
-    --tasks addition=2,subtraction=3,multiplication=2,comparison=3,sorting=8,letters=5,calendar=16,countdown=10,prices=3 \
-    --brief calendar=60,countdown=60
-make_file "$folder/last.jsonl" "$walet" train conversations --count 60000 --seed 105 --direct 20 \
+make_file "$folder/more.jsonl" "$walet" train conversations --count 90000 --seed 104 --direct 20 \
+    --tasks addition=2,subtraction=3,multiplication=2,comparison=3,sorting=10,letters=5,calendar=20,countdown=12,prices=3 \
+    --brief calendar=70,countdown=70
+make_file "$folder/last.jsonl" "$walet" train conversations --count 90000 --seed 105 --direct 20 \
     --kinds problem=8,wrapped=6,turns=2,small-talk=2,outside=4 \
-    --tasks addition=2,subtraction=3,multiplication=2,comparison=3,sorting=8,letters=5,calendar=14,countdown=8,prices=3
+    --tasks addition=2,subtraction=3,multiplication=2,comparison=3,sorting=11,letters=5,calendar=18,countdown=9,prices=3
 if [ ! -e "$folder/tokenizer/tokenizer.json" ]; then
     "$walet" train tokenizer "$folder/problems.jsonl" "$folder/talk.jsonl" --out "$folder/tokenizer" \
         --vocabulary-size 512 --split qwen2 --chat >> "$folder/commands.log" 2>&1
