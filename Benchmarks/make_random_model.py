@@ -1,7 +1,7 @@
 """Writes a model of Moonlight's shape with random weights, for benchmarks: what it says is noise, what it costs is real.
 
     python3 Benchmarks/make_random_model.py gguf FOLDER/model.gguf [--layers N] [--small]
-    python3 Benchmarks/make_random_model.py int4 FOLDER [--layers N] [--small]
+    python3 Benchmarks/make_random_model.py int4 FOLDER [--layers N] [--small] [--all-int4]
     python3 Benchmarks/make_random_model.py int4 FOLDER --k2 --layers 2 --vocabulary 65536
 
 gguf: Q4_0 for experts and attention, Q8_0 for embedding and head, F32 for norms and routers; MLA tensors as llama.cpp has
@@ -11,7 +11,8 @@ how many bytes a decode step reads. Tensors are drawn and written one after the 
 
 --layers: ik_llama.cpp takes a model without query compression at 26 and 27 layers only, so other numbers are for Walet and
 llama.cpp. --small has all 27 layers, each narrow, for all three. --k2 has layers as wide as Kimi K2's, with 384 experts, of
-which the first is dense (but queries are not compressed): 9.5 GB of experts a further layer.
+which the first is dense (but queries are not compressed): 9.5 GB of experts a further layer. --all-int4 has attention, shared
+experts and the dense layer in INT4 too, as compressed-tensors writes a model of which only lm_head is ignored.
 """
 import argparse
 import dataclasses
@@ -45,6 +46,7 @@ class Shape:
     scale: float = 2.446
     epsilon: float = 1e-5
     theta: float = 50000.0
+    all_int4: bool = False
 
 
 K2 = dict(hidden=7168, heads=64, dense_width=18432, experts=384, active=8, shared=1, expert_width=2048, scale=2.827)
@@ -272,15 +274,16 @@ def gguf_data(name, dims, kind, draws):
 def int4_tensors(shape):
     """(module, [out, in] or [n], "INT4", "BF16" or "F32") of every tensor in the order of the layers."""
     s = shape
+    linear = "INT4" if s.all_int4 else "BF16"
     yield "model.embed_tokens", (s.vocabulary, s.hidden), "BF16"
     for layer in range(s.layers):
         b = f"model.layers.{layer}."
         yield b + "input_layernorm", (s.hidden,), "BF16"
-        yield b + "self_attn.q_proj", (s.heads * (s.nope + s.rope), s.hidden), "BF16"
-        yield b + "self_attn.kv_a_proj_with_mqa", (s.latent + s.rope, s.hidden), "BF16"
+        yield b + "self_attn.q_proj", (s.heads * (s.nope + s.rope), s.hidden), linear
+        yield b + "self_attn.kv_a_proj_with_mqa", (s.latent + s.rope, s.hidden), linear
         yield b + "self_attn.kv_a_layernorm", (s.latent,), "BF16"
-        yield b + "self_attn.kv_b_proj", (s.heads * (s.nope + s.value), s.latent), "BF16"
-        yield b + "self_attn.o_proj", (s.hidden, s.heads * s.value), "BF16"
+        yield b + "self_attn.kv_b_proj", (s.heads * (s.nope + s.value), s.latent), linear
+        yield b + "self_attn.o_proj", (s.hidden, s.heads * s.value), linear
         yield b + "post_attention_layernorm", (s.hidden,), "BF16"
 
         def mlp(prefix, width, kind):
@@ -289,13 +292,13 @@ def int4_tensors(shape):
             yield prefix + "down_proj", (s.hidden, width), kind
 
         if layer < s.dense_layers:
-            yield from mlp(b + "mlp.", s.dense_width, "BF16")
+            yield from mlp(b + "mlp.", s.dense_width, linear)
             continue
         yield b + "mlp.gate", (s.experts, s.hidden), "BF16"
         yield b + "mlp.gate.e_score_correction_bias", (s.experts,), "F32"
         for expert in range(s.experts):
             yield from mlp(f"{b}mlp.experts.{expert}.", s.expert_width, "INT4")
-        yield from mlp(b + "mlp.shared_experts.", s.shared * s.expert_width, "BF16")
+        yield from mlp(b + "mlp.shared_experts.", s.shared * s.expert_width, linear)
     yield "model.norm", (s.hidden,), "BF16"
     yield "lm_head", (s.vocabulary, s.hidden), "BF16"
 
@@ -344,8 +347,8 @@ def int4_config(shape):
         "quantization_config": {
             "quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed",
             "kv_cache_scheme": None,
-            "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*",
-                       "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"],
+            "ignore": ["lm_head"] + ([] if s.all_int4 else [
+                "re:.*self_attn.*", "re:.*shared_experts.*", "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"]),
             "config_groups": {"group_0": {
                 "targets": ["Linear"], "input_activations": None, "output_activations": None,
                 "weights": {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 32,
@@ -432,6 +435,7 @@ def main():
     parser.add_argument("--layers", type=int, default=27)
     parser.add_argument("--small", action="store_true", help="narrow layers: some MB, for tests of the harness")
     parser.add_argument("--k2", action="store_true", help="layers of Kimi K2's width")
+    parser.add_argument("--all-int4", action="store_true", help="int4: all but embedding, routers and head in INT4")
     parser.add_argument("--vocabulary", type=int, help="rows of embedding and head")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
@@ -440,7 +444,9 @@ def main():
     sizes = dict(K2 if arguments.k2 else SMALL if arguments.small else {})
     if arguments.vocabulary:
         sizes["vocabulary"] = arguments.vocabulary
-    shape = Shape(layers=arguments.layers, **sizes)
+    if arguments.all_int4 and arguments.format != "int4":
+        parser.error("--all-int4 is for int4")
+    shape = Shape(layers=arguments.layers, all_int4=arguments.all_int4, **sizes)
     write = write_gguf if arguments.format == "gguf" else write_int4
     print(json.dumps(write(shape, arguments.path, Draws(arguments.seed))))
 

@@ -12,6 +12,7 @@ against the cgroup includes page cache, so that nobody is served by memory outsi
 models and peers of run.py, and a C compiler.
 """
 import argparse
+import collections
 import json
 import os
 import pathlib
@@ -29,10 +30,17 @@ OVERHEAD = 300_000_000
 GIB = 1 << 30
 BLOCKS = ["1048576", "4", "1048576", "8", "4194304", "4"]
 
+# How a model is made that run.py does not make.
+MODELS = {
+    "moonlight-int4-all": ["--all-int4"],
+    "k2-shape": ["--k2", "--layers", "3", "--vocabulary", "65536"],
+}
 # name, model, limit in GiB, decode steps, whether llama.cpp runs too
 ROWS = [
     ("INT4 safetensors", "moonlight-int4", 3.0, 16, False),
     ("INT4 safetensors", "moonlight-int4", 2.5, 16, False),
+    ("all INT4 safetensors", "moonlight-int4-all", 3.0, 16, False),
+    ("all INT4 safetensors", "moonlight-int4-all", 1.5, 16, False),
     ("GGUF Q4_0", "moonlight/model.gguf", 3.0, 16, True),
     ("GGUF Q4_0", "moonlight/model.gguf", 1.5, 16, True),
 ]
@@ -65,6 +73,13 @@ class Cgroup:
                 return
             except OSError:
                 time.sleep(0.1)
+
+
+def make(model):
+    path = BENCH / "models" / model
+    if model in MODELS and not path.exists():
+        program = ROOT / "Benchmarks" / "make_random_model.py"
+        subprocess.run([sys.executable, program, "int4", path, *MODELS[model]], check=True, stdout=sys.stderr)
 
 
 def files_of(model):
@@ -137,6 +152,7 @@ def one_round(arguments, probe, number):
     for name, model, gib, steps, has_peer in ROWS:
         if arguments.rows and not re.search(arguments.rows, f"{model} {gib}"):
             continue
+        make(model)
         limit = int(gib * GIB)
         row = {"name": name, "model": model, "gib": gib}
         contestants = ["walet", "llama.cpp"] if has_peer else ["walet"]
@@ -172,10 +188,7 @@ def summary(row):
 def k2_shape(arguments, probe):
     """A model as wide as Kimi K2, three layers of it, in a cgroup of 8 GiB that holds everything."""
     model = "k2-shape"
-    if not (BENCH / "models" / model).exists():
-        make = ROOT / "Benchmarks" / "make_random_model.py"
-        subprocess.run([sys.executable, make, "int4", BENCH / "models" / model, "--k2", "--layers", "3", "--vocabulary",
-                        "65536"], check=True)
+    make(model)
     forget(model)
     command = [arguments.walet, "bench", BENCH / "models" / model, "--memory", "7.6G", "--prompt", "32", "--generate",
                "32", "--json"]
@@ -197,8 +210,10 @@ def spread(values, form="{:.2f}"):
 
 def report(results):
     rounds = results["rounds"]
+    counts = collections.Counter((row["model"], row["gib"]) for rows in rounds for row in rows)
     lines = [
-        f"{results['machine']}, walet {results['version']}, {len(rounds)} rounds; smallest / median / largest.", "",
+        f"{results['machine']}, walet {results['version']}, {min(counts.values())} rounds of each row; smallest / median / "
+        "largest.", "",
         "| model, `--memory` | decode, tokens/s | hits | disk while reading, GB/s | of direct reads | peak resident beyond "
         "limit and KV, MB | measured against planned | llama.cpp, tokens/s | ratio |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -268,6 +283,8 @@ def main():
             RESULTS.write_text(json.dumps(results))
     if arguments.equal:
         for name, model, gib, _, _ in ROWS:
+            if arguments.rows and not re.search(arguments.rows, f"{model} {gib}"):
+                continue
             results.setdefault("equal", {})[f"{name} {gib:g}G"] = tokens_are_equal(arguments, model, int(gib * GIB))
         RESULTS.write_text(json.dumps(results))
     text = report(results)
