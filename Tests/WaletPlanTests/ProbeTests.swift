@@ -17,6 +17,7 @@ import WaletPlan
         let share = try #require(try MappedProbe.share(files: [path, "/nowhere"], bytes: 8 << 20, least: 8 << 20))
         #expect(share > 0 && share <= 1)
         #expect(try MappedProbe.share(files: [path], least: 16 << 20) == nil)
+        #expect(try MappedProbe.share(files: [path, path], least: 16 << 20) == nil)
         #expect(try MappedProbe.share(files: ["/nowhere", "/"], least: 0) == nil)
     }
 
@@ -71,5 +72,32 @@ import WaletPlan
             #expect(error?.description.contains("give --disk-speed") == true)
         }
         #expect(throws: PlanError.self) { try DiskProbe.readSpeed(folder: "/proc", block: 1 << 20) }
+    }
+}
+
+struct ControlGroupsTests {
+    @Test func theLeastLimitOfAllGroupsAboveCounts() {
+        let groups = ControlGroups(membership: "9:name=systemd:/\n4:memory,hugetlb:/a/b\n0::/user.slice/x:y\n")
+        #expect(
+            groups.limitFiles == [
+                "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/user.slice/x:y/memory.max",
+                "/sys/fs/cgroup/user.slice/memory.max", "/sys/fs/cgroup/memory.max",
+            ])
+        let texts = [
+            "/sys/fs/cgroup/memory/a/memory.limit_in_bytes": "4096\n",
+            "/sys/fs/cgroup/user.slice/x:y/memory.max": "max\n",
+            "/sys/fs/cgroup/memory.max": "8192\n",
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes": "-1",
+        ]
+        #expect(groups.memoryLimit { texts[$0] } == 4096)
+        #expect(groups.memoryLimit { _ in nil } == nil)
+        #expect(groups.memoryLimit { _ in "99999999999999999999999" } == nil)
+    }
+
+    @Test(arguments: ["", "\n\n", "4:memory", "::", "0::", "0::/../..", ":memory:", "4:memory:/\u{0}/\u{1F600}"])
+    func whateverTheKernelSaysEnds(_ membership: String) {
+        let files = ControlGroups(membership: membership).limitFiles
+        #expect(files.allSatisfy { $0.hasPrefix("/sys/fs/cgroup") && !$0.contains("..") })
     }
 }

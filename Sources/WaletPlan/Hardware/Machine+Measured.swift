@@ -62,8 +62,10 @@ extension Machine {
 
     private mutating func measureHere(_ shape: ModelShape, files: [String]) throws(PlanError) {
         let threads = max(1, min(Int(cores.value), Hardware.physicalCores))
-        // Far above a processor's caches, of which some have hundreds of megabytes.
-        let budget = max(64 << 20, min(3 << 30, Self.installedMemory() / 8))
+        // Far above a processor's caches, of which some have hundreds of megabytes, and no more than a third of what this
+        // process may have: a control group that is asked for more ends it.
+        let memory = min(Self.installedMemory(), ControlGroups().memoryLimit() ?? .max)
+        let budget = max(64 << 20, min(3 << 30, max(memory / 8, min(1 << 30, memory / 3))))
         let read = try MemoryProbe.readSpeed(bytes: min(budget, 1 << 30), threads: threads)
         memorySpeed = Figure(read, .measured)
         guard let kernels = try KernelProbe.measure(shape, threads: threads, budget: budget) else { return }

@@ -26,8 +26,10 @@ public enum MappedProbe {
     public static func share(
         files: [String], threads: Int = Hardware.physicalCores, bytes: Int = 1 << 30, least: Int = 1 << 29
     ) throws(PlanError) -> Double? {
+        // A file may be named twice, by itself and as one of its folder: its bytes count once.
+        let paths = Set(files.map { URL(fileURLWithPath: $0).resolvingSymlinksInPath().path })
         // What cannot be mapped is what the engine cannot read either, and complains of better.
-        let mapped = files.compactMap { path in try? MappedFile(path) }
+        let mapped = paths.sorted().compactMap { path in try? MappedFile(path) }
         defer { for file in mapped { file.dropPages() } }
         let all = mapped.flatMap(pieces(of:)).filter(isCached)
         guard all.count * piece >= least, !all.isEmpty else { return nil }
