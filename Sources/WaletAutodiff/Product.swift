@@ -15,8 +15,11 @@ struct Factor {
         isTransposed = transposed
     }
 
-    /// OpenBLAS copies both factors into an order of its own, which costs as much as a fifth where they are thin.
+    /// OpenBLAS copies both factors into an order of its own, which costs as much as a fifth where they are thin, and waits
+    /// for memory meanwhile.
     fileprivate static let thin = 512
+    /// Steps of the sums in which many columns are no loss: one panel's.
+    fileprivate static let shallow = 256
     fileprivate static let haveProduct = wa_has_product() != 0
 
     /// Floats from an element to the one below, and to the one on its right.
@@ -36,7 +39,8 @@ func multiply(
     into c: UnsafeMutablePointer<Float>, stride: Int
 ) {
     if m == 0 || n == 0 { return }
-    if Factor.haveProduct, k > 0, n <= Factor.thin, !a.isTransposed || a.stride <= Factor.thin {
+    let isThin = a.isTransposed ? n <= Factor.thin && a.stride <= Factor.thin : n <= Factor.thin || k <= Factor.shallow
+    if Factor.haveProduct, k > 0, isThin {
         wa_product(
             Int64(m), Int64(n), Int64(k), alpha, a.pointer, Int64(a.rowStep), Int64(a.columnStep), b.pointer,
             Int64(b.rowStep), Int64(b.columnStep), beta, c, Int64(stride))

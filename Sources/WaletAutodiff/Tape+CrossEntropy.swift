@@ -36,7 +36,9 @@ extension Tape {
         var loss = 0.0
         // About four million logits at a time.
         let size = min(max(32, (1 << 22) / vocabulary), max(1, rows.count))
-        let logits = arena.scratch(size * vocabulary)
+        // Rows a multiple of 4 KB apart fall into the same lines of the first cache, and a product reads many rows at once.
+        let step = vocabulary % 1024 == 0 ? vocabulary + 16 : vocabulary
+        let logits = arena.scratch(size * step)
         let inputs = arena.scratch(size * hidden)
         let slopes: Tensor? = isRecording ? arena.scratch(rows.count * hidden) : nil
         for first in stride(from: 0, to: rows.count, by: size) {
@@ -47,13 +49,13 @@ extension Tape {
             arena.product(
                 chunk.count, vocabulary, hidden, Factor(inputs.pointer, stride: hidden),
                 Factor(head.pointer, stride: hidden, transposed: true), beta: 0, into: logits.pointer,
-                stride: vocabulary)
+                stride: step)
             let values = arena.scratch(chunk.count)
             tokenLosses.withUnsafeMutableBufferPointer { tokenLosses in
                 arena.forRows(chunk.count, size: 8) { part in
                     for index in part {
                         let row = chunk[chunk.startIndex + index]
-                        let logit = logits.pointer + index * vocabulary
+                        let logit = logits.pointer + index * step
                         let logSum = wa_log_sum_exp(logit, Int64(vocabulary))
                         tokenLosses[row] = logSum - logit[Int(targets[row])]
                         let (value, slope) = objective(row, tokenLosses[row])
@@ -67,12 +69,12 @@ extension Tape {
             for index in 0..<chunk.count { loss += Double(values.pointer[index]) }
             guard let slopes else { continue }
             arena.product(
-                chunk.count, hidden, vocabulary, Factor(logits.pointer, stride: vocabulary),
+                chunk.count, hidden, vocabulary, Factor(logits.pointer, stride: step),
                 Factor(head.pointer, stride: hidden), beta: 0, into: slopes.pointer + first * hidden, stride: hidden)
             if head.needsGradient {
                 let (target, isSet) = head.gradientTarget()
                 arena.product(
-                    vocabulary, hidden, chunk.count, Factor(logits.pointer, stride: vocabulary, transposed: true),
+                    vocabulary, hidden, chunk.count, Factor(logits.pointer, stride: step, transposed: true),
                     Factor(inputs.pointer, stride: hidden), beta: isSet ? 1 : 0, into: target, stride: hidden)
             }
         }

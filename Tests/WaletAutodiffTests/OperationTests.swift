@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import WaletAutodiff
 
@@ -186,6 +187,40 @@ extension AutodiffTests {
             #expect(abs(result.loss - loss) < 1e-4)
             #expect(distance(x.gradientValues, try expected.values("x.gradient")) < 1e-5)
             #expect(distance(head.gradientValues, try expected.values("head.gradient")) < 1e-5)
+        }
+
+        /// Logits of such a vocabulary lie further apart than there are of them.
+        @Test func crossEntropyOf1024TokensIsThatOfSums() throws {
+            let (rows, hidden, vocabulary) = (3, 5, 1024)
+            let arena = try makeArena()
+            let tape = Tape(arena)
+            let (x, head) = (arena.tensor([rows, hidden]), arena.tensor([vocabulary, hidden]))
+            for index in 0..<rows * hidden { x.pointer[index] = Float(sin(Double(index))) }
+            for index in 0..<vocabulary * hidden { head.pointer[index] = Float(cos(Double(index))) }
+            let targets: [Int32] = [1023, -1, 0]
+            let result = tape.crossEntropy(x, head: head, targets: targets, weight: 0.5)
+            tape.backward()
+            var slopes = [Float](repeating: 0, count: rows * hidden)
+            var losses = [Float](repeating: 0, count: rows)
+            for row in [0, 2] {
+                let logits = (0..<vocabulary).map { token in
+                    (0..<hidden).reduce(0.0) {
+                        $0 + Double(x.pointer[row * hidden + $1]) * Double(head.pointer[token * hidden + $1])
+                    }
+                }
+                let sum = logits.reduce(0) { $0 + exp($1) }
+                losses[row] = Float(log(sum) - logits[Int(targets[row])])
+                for column in 0..<hidden {
+                    let slope = logits.indices.reduce(0.0) {
+                        let own = $1 == Int(targets[row]) ? 1.0 : 0
+                        return $0 + (exp(logits[$1]) / sum - own) * Double(head.pointer[$1 * hidden + column])
+                    }
+                    slopes[row * hidden + column] = Float(0.5 * slope)
+                }
+            }
+            #expect(distance(result.tokenLosses, losses) < 1e-5)
+            #expect(distance(x.gradientValues, slopes) < 1e-5)
+            #expect(abs(result.loss - 0.5 * Double(losses[0] + losses[2])) < 1e-4)
         }
     }
 }

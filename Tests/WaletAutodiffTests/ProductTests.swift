@@ -35,6 +35,7 @@ extension AutodiffTests {
         private static let sizes = [
             (1, 1, 1), (2, 3, 5), (13, 31, 17), (14, 32, 16), (15, 33, 15), (27, 48, 64), (28, 64, 256), (29, 65, 257),
             (43, 16, 300), (140, 96, 96), (141, 97, 33), (561, 40, 520), (600, 7, 3), (1, 512, 40), (5, 100, 700),
+            (20, 1000, 256), (40, 70, 1030),
         ]
 
         @Test(arguments: ["generic", "avx2", "avx512"]) func productsAreThoseOfPlainSums(_ name: String) {

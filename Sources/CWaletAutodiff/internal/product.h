@@ -1,22 +1,50 @@
 // Products of fp32 matrices, c = alpha * a b + beta * c, for small and thin ones: only a panel of b's columns is put next to
-// each other, a is read where it lies. Needs template.h before it, and PRODUCT_ROWS, 4, 6 or 14, and PRODUCT_LANES: rows of
-// a tile, and vectors in each, which are all in registers.
+// each other, a is read where it lies, and what comes next is fetched meanwhile, as matrices come from memory and the
+// processor does not see by itself where the next rows lie. Needs template.h before it, and PRODUCT_ROWS, 4, 6 or 14, and
+// PRODUCT_LANES: rows of a tile, and vectors in each, which are all in registers.
 #define PRODUCT_COLUMNS (PRODUCT_LANES * LANES)
 
 enum {
-    WA(product_depth) = 256, // of a panel, which then stays in the first cache
+    WA(product_depth) = 256,  // of a panel, which then stays in the first cache
     WA(product_height) = 560, // rows of a that are multiplied with it, which stay in the second
+    WA(product_chunk) = 16,   // steps of a tile, before which some lines are fetched
+    WA(product_fetched) = 5,  // lines of 64 bytes of each part
 };
 
-// c[rows, columns] = alpha * a b + beta * c for `rows` of a and a panel of b. [depth, PRODUCT_COLUMNS]
-// a[r, p] = a[r * a_row + p * a_column]. The number of rows is constant where this is inlined.
-INLINE void product_tile(int rows, int64_t depth, const float *a, int64_t a_row, int64_t a_column, const float *panel,
-                         float alpha, float beta, float *c, int64_t c_stride, int64_t columns) {
-    lanes sums[PRODUCT_ROWS][PRODUCT_LANES];
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) {
-        for (int v = 0; v < PRODUCT_LANES; v++) sums[r][v] = (lanes)(0.0f);
+// A part of a matrix, line by line of memory.
+typedef struct {
+    const float *start;
+    int64_t count, length, step; // lengths in memory, their floats, and floats from one to the next
+    int64_t done;                // floats of the first
+} product_part;
+
+// Rows and columns of a matrix, however it lies.
+INLINE product_part product_part_of(const float *x, int64_t rows, int64_t columns, int64_t row, int64_t column) {
+    product_part by_rows = {x, rows, columns, row, 0}, by_columns = {x, columns, rows, column, 0};
+    return column == 1 ? by_rows : by_columns;
+}
+
+INLINE void product_fetch(product_part *part) {
+    for (int i = 0; i < WA(product_fetched) && part->count > 0; i++) {
+        __builtin_prefetch(part->start + part->done, 0, 3);
+        part->done += 16;
+        if (part->done < part->length) continue;
+        part->done = 0;
+        part->start += part->step;
+        part->count--;
     }
+}
+
+// What is not in the caches yet and soon read.
+typedef struct {
+    const float *tile;             // the next rows of a, in the steps of this tile; NULL where they are near
+    product_part panel;            // the next columns of b
+    product_part block_a, block_b; // the next steps
+} product_next;
+
+// sums += a b for `depth` steps of some rows of a and a panel of b. The number of rows is constant where this is inlined.
+INLINE void product_steps(int rows, int64_t depth, const float *a, int64_t a_row, int64_t a_column, const float *panel,
+                          lanes (*sums)[PRODUCT_LANES]) {
     for (int64_t p = 0; p < depth; p++) {
         lanes b[PRODUCT_LANES];
         for (int v = 0; v < PRODUCT_LANES; v++) load(panel + p * PRODUCT_COLUMNS + v * LANES, &b[v]);
@@ -27,6 +55,34 @@ INLINE void product_tile(int rows, int64_t depth, const float *a, int64_t a_row,
             for (int v = 0; v < PRODUCT_LANES; v++) sums[r][v] = x * b[v] + sums[r][v];
         }
     }
+}
+
+// c[rows, columns] = alpha * a b + beta * c for `rows` of a and a panel of b. [depth, PRODUCT_COLUMNS]
+// a[r, p] = a[r * a_row + p * a_column].
+INLINE void product_tile(int rows, int64_t depth, const float *a, int64_t a_row, int64_t a_column, const float *panel,
+                         float alpha, float beta, float *c, int64_t c_stride, int64_t columns, product_next *next) {
+    enum { CHUNK = WA(product_chunk) };
+    lanes sums[PRODUCT_ROWS][PRODUCT_LANES];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) {
+        for (int v = 0; v < PRODUCT_LANES; v++) sums[r][v] = (lanes)(0.0f);
+    }
+    int64_t p = 0;
+    for (int written = 0; depth - p >= CHUNK; p += CHUNK) {
+        for (int r = 0; r < 6 && written < rows; r++, written++) {
+            for (int v = 0; v < PRODUCT_COLUMNS; v += 16) __builtin_prefetch(c + written * c_stride + v, 1, 3);
+        }
+        if (next->tile) {
+            for (int r = 0; r < (a_column == 1 ? rows : CHUNK); r++) {
+                __builtin_prefetch(next->tile + (a_column == 1 ? r * a_row + p : (p + r) * a_column), 0, 3);
+            }
+        }
+        product_fetch(&next->panel);
+        product_fetch(&next->block_a);
+        product_fetch(&next->block_b);
+        product_steps(rows, CHUNK, a + p * a_column, a_row, a_column, panel + p * PRODUCT_COLUMNS, sums);
+    }
+    product_steps(rows, depth - p, a + p * a_column, a_row, a_column, panel + p * PRODUCT_COLUMNS, sums);
     if (columns == PRODUCT_COLUMNS && beta == 0) {
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; r++) {
@@ -56,14 +112,18 @@ INLINE void product_tile(int rows, int64_t depth, const float *a, int64_t a_row,
 }
 
 typedef void (*WA(product_function))(int64_t, const float *, int64_t, int64_t, const float *, float, float, float *, int64_t,
-                                     int64_t);
+                                     int64_t, product_next *);
 
 // Rows that lie as they are, one way or the other.
 #define PRODUCT_TILE(rows)                                                                                                 \
     static void WA(product_##rows)(int64_t depth, const float *a, int64_t a_row, int64_t a_column, const float *panel,     \
-                                   float alpha, float beta, float *c, int64_t c_stride, int64_t columns) {                \
-        if (a_column == 1) product_tile(rows, depth, a, a_row, 1, panel, alpha, beta, c, c_stride, columns);               \
-        else product_tile(rows, depth, a, 1, a_column, panel, alpha, beta, c, c_stride, columns);                             \
+                                   float alpha, float beta, float *c, int64_t c_stride, int64_t columns,                   \
+                                   product_next *next) {                                                             \
+        if (a_column == 1) {                                                                                               \
+            product_tile(rows, depth, a, a_row, 1, panel, alpha, beta, c, c_stride, columns, next);                        \
+        } else {                                                                                                           \
+            product_tile(rows, depth, a, 1, a_column, panel, alpha, beta, c, c_stride, columns, next);                     \
+        }                                                                                                                  \
     }
 PRODUCT_TILE(1)
 PRODUCT_TILE(2)
@@ -152,16 +212,29 @@ static void WA(product)(int64_t m, int64_t n, int64_t k, float alpha, const floa
     enum { DEPTH = WA(product_depth), HEIGHT = WA(product_height) };
     _Alignas(64) float panel[DEPTH * PRODUCT_COLUMNS];
     for (int64_t p = 0; p < k; p += DEPTH) {
-        int64_t depth = k - p < DEPTH ? k - p : DEPTH;
+        const int64_t depth = k - p < DEPTH ? k - p : DEPTH, after = k - p - depth < DEPTH ? k - p - depth : DEPTH;
         for (int64_t i = 0; i < m; i += HEIGHT) {
-            int64_t end = m - i < HEIGHT ? m : i + HEIGHT;
+            const int64_t end = m - i < HEIGHT ? m : i + HEIGHT;
+            product_next next = {NULL, {0}, {0}, {0}};
+            if (end == m && after > 0) {
+                next.block_b = product_part_of(b + (p + depth) * b_row, after, n, b_row, b_column);
+                // Rows of a that lie as they are multiplied are fetched tile by tile.
+                if (a_column != 1) next.block_a = product_part_of(a + (p + depth) * a_column, m, after, a_row, a_column);
+            }
             for (int64_t j = 0; j < n; j += PRODUCT_COLUMNS) {
-                int64_t columns = n - j < PRODUCT_COLUMNS ? n - j : PRODUCT_COLUMNS;
+                const int64_t columns = n - j < PRODUCT_COLUMNS ? n - j : PRODUCT_COLUMNS, beyond = n - j - columns;
                 WA(product_panel)(b + p * b_row + j * b_column, b_row, b_column, depth, columns, panel);
+                // Later blocks were fetched during the one before.
+                if (p == 0 && i == 0 && beyond > 0) {
+                    next.panel = product_part_of(b + (j + columns) * b_column, depth,
+                                                 beyond < PRODUCT_COLUMNS ? beyond : PRODUCT_COLUMNS, b_row, b_column);
+                }
                 for (int64_t r = i; r < end;) {
-                    int64_t rows = product_rows(end - r);
+                    const int64_t rows = product_rows(end - r);
+                    const int cold = j == 0 && (a_column == 1 || p == 0);
+                    next.tile = cold && r + rows < end ? a + (r + rows) * a_row + p * a_column : NULL;
                     WA(product_tiles)[rows](depth, a + r * a_row + p * a_column, a_row, a_column, panel, alpha,
-                                            p == 0 ? beta : 1, c + r * c_stride + j, c_stride, columns);
+                                            p == 0 ? beta : 1, c + r * c_stride + j, c_stride, columns, &next);
                     r += rows;
                 }
             }
