@@ -21,7 +21,7 @@ smollm2: data ## Puts SmolLM2-135M (93 MB, fetched) where walet finds it by name
 	    target="$(STORE)/smollm2/$${file##*/}"; [ -e "$$target" ] || ln "$$file" "$$target" 2>/dev/null || cp "$$file" "$$target"; \
 	done
 
-nano: build ## Makes walet-nano anew from nothing, in runs/nano (two to three hours; goes on where it was ended)
+nano: build ## Makes walet-nano anew from nothing, in runs/nano (an hour and a half; goes on where it was ended)
 	Recipes/nano.sh
 
 test: setup data ## Sets up and passes all tests

@@ -31,6 +31,8 @@ def main():
     tokenizer = tokenizers.Tokenizer.from_file(str(options.folder / "tokenizer.json"))
     answers = [json.loads(line) for line in options.answers.open(encoding="utf-8")]
     answers = [answer for answer in answers if answer["way"] == "thinking" and answer["finished"]]
+    if not answers:
+        parser.error(f"{options.answers} has no finished answers with thinking")
     equal = steps = same_steps = 0
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder, "model.gguf")
@@ -53,8 +55,9 @@ def main():
                 steps += len(wanted)
                 same_steps += first
                 if tokens != wanted:
-                    print(f"{answer['question']!r}: {tokenizer.decode(wanted[first - 8:first + 8])!r}, llama.cpp "
-                          f"{tokenizer.decode(tokens[first - 8:first + 8])!r}")
+                    around = slice(max(0, first - 8), first + 8)
+                    print(f"{answer['question']!r}: {tokenizer.decode(wanted[around])!r}, llama.cpp "
+                          f"{tokenizer.decode(tokens[around])!r}")
     print(f"{equal} of {len(answers)} greedy answers are the same to the last token; {same_steps} of {steps} tokens come before a "
           "difference")
 

@@ -118,7 +118,7 @@ typedef void (*WA(product_function))(int64_t, const float *, int64_t, int64_t, c
 #define PRODUCT_TILE(rows)                                                                                                 \
     static void WA(product_##rows)(int64_t depth, const float *a, int64_t a_row, int64_t a_column, const float *panel,     \
                                    float alpha, float beta, float *c, int64_t c_stride, int64_t columns,                   \
-                                   product_next *next) {                                                             \
+                                   product_next *next) {                                                                   \
         if (a_column == 1) {                                                                                               \
             product_tile(rows, depth, a, a_row, 1, panel, alpha, beta, c, c_stride, columns, next);                        \
         } else {                                                                                                           \
