@@ -43,7 +43,7 @@ data: setup ## Fetches the real model and vocabularies that runs and tests use, 
 	@.venv/bin/python Tools/fetch_test_data.py
 
 BENCH ?=
-bench: build data ## Builds the peers, measures Walet beside them (two hours), writes docs/performance.md and .png
+bench: build data ## Builds the peers, measures Walet beside them (two hours), writes its part of docs/performance.md
 	python3 Benchmarks/run.py $(BENCH)
 
 precision: build data ## What fast precision changes against exact, on 55,000 tokens of real text (ten minutes)

@@ -1,18 +1,27 @@
-"""Writes performance.md (its part between the two markers) and performance.png from run.py's results.
+"""Writes this machine's part of performance.md, between two markers, and its plot from run.py's results.
 
     Benchmarks/.venv-bench/bin/python Benchmarks/report.py TABLE.json FOLDER
 """
 import json
 import pathlib
+import re
 import sys
 
-BEGIN, END = "<!-- benchmark: begin (written by Benchmarks/run.py) -->", "<!-- benchmark: end -->"
 HEAD = """# Performance
 
-How fast Walet is on one machine, as ratios to its peers and to that machine's memory in the same run. `make bench` makes
-this page's table and plot again.
+How fast Walet is, as ratios to its peers and to the machine's memory in the same run. `make bench` writes the part of the machine
+it runs on, table and plot, anew; the other machines' parts stay.
 
 """
+
+
+def slug(machine):
+    """What names a machine in markers and files: its CPU."""
+    return re.sub("[^a-z0-9]+", "-", machine["cpu"].lower()).strip("-")
+
+
+def markers(machine):
+    return f"<!-- benchmark: begin {slug(machine)} (written by Benchmarks/run.py) -->", f"<!-- benchmark: end {slug(machine)} -->"
 
 
 def ratio(spread, digits=2):
@@ -48,7 +57,8 @@ def cells(row, line, first, stamp):
 
 def markdown(data):
     run, machine = data["run"], data["run"]["machine"]
-    out = [BEGIN, ""]
+    begin, end = markers(machine)
+    out = [begin, "", f"## {machine['cpu']}", ""]
     out += [f"Machine: {machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gib']} GiB, {machine['system']}; "
             f"{machine['instruction_sets']}. {run['threads']} threads unless a row says otherwise, {run['rounds']} rounds, "
             f"{run['date']}, load {run['load_at_start']:.2f} at the start.", ""]
@@ -65,7 +75,7 @@ def markdown(data):
         for number, line in enumerate(row["lines"]):
             out.append("| " + " | ".join(cells(row, line, number == 0, stamp)) + " |")
     if any(row["series"] for row in data["rows"]) or any(row["lines"] for row in data["rows"]):
-        out += ["", "![Ratios, and decode time against size](performance.png)"]
+        out += ["", f"![Ratios, and decode time against size](performance-{slug(machine)}.png)"]
     noted = [row for row in data["rows"] if row["notes"]]
     if noted:
         out += ["", "### What the rows read and hold", ""]
@@ -74,15 +84,18 @@ def markdown(data):
     for row in data["rows"]:
         out.append(f"# {row['id']} (other work took at most {row['other_cpus'] + row['stolen_cpus']:.2f} CPUs)")
         out += row["commands"]
-    out += ["```", "", END]
+    out += ["```", "", end]
     return "\n".join(out)
 
 
-def merge(path, part, begin=BEGIN, end=END):
+def merge(path, part, begin, end):
     """The page with its part between the markers replaced; what was written around them by hand stays."""
     text = path.read_text() if path.exists() else HEAD + begin + "\n" + end + "\n"
+    first = text.find("<!-- benchmark: begin ")
     if begin in text and end in text:
         before, after = text[:text.index(begin)], text[text.index(end) + len(end):]
+    elif first >= 0 and begin.startswith("<!-- benchmark: begin "):  # of another machine
+        before, after = text[:first], "\n\n" + text[first:]
     else:
         before, after = text.rstrip() + "\n\n", "\n"
     path.write_text(before + part + after)
@@ -150,8 +163,9 @@ def main():
     data = json.loads(pathlib.Path(sys.argv[1]).read_text())
     folder = pathlib.Path(sys.argv[2])
     part = markdown(data)
-    merge(folder / "performance.md", part)
-    plot(data, folder / "performance.png")
+    machine = data["run"]["machine"]
+    merge(folder / "performance.md", part, *markers(machine))
+    plot(data, folder / f"performance-{slug(machine)}.png")
     print(part)
 
 

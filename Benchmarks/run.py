@@ -1,6 +1,6 @@
 """Runs Walet and its peers alternately and prints ratios; see Benchmarks/README.md.
 
-    python3 Benchmarks/run.py                    # every row, three rounds; writes docs/performance.md and .png
+    python3 Benchmarks/run.py                    # every row, three rounds; writes this machine's part of docs/performance.md
     python3 Benchmarks/run.py --quick            # SmolLM2 only, few tokens, nothing written to docs
     python3 Benchmarks/run.py --rows 'decode-*'  # some rows; the table keeps the others' last results
     python3 Benchmarks/run.py --list
@@ -421,7 +421,7 @@ def parse_arguments():
     parser.add_argument("--no-peers", action="store_true", help="measure Walet and memory alone, build no peer")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds for one measurement")
     parser.add_argument("--walet", default=str(ROOT / ".build" / "release" / "walet"), help="the program to measure")
-    parser.add_argument("--output", type=pathlib.Path, help="folder of performance.md and .png")
+    parser.add_argument("--output", type=pathlib.Path, help="folder of performance.md and the plots")
     parser.add_argument("--list", action="store_true", help="print the rows' names")
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.threads < 1:

@@ -5,6 +5,7 @@
 #define WK_Q8_TOKENS 4
 #define WK_Q8_BIASED 0
 #define WK_Q8_MOST_FEW 4
+#define WK_Q8_PLANES_APART 1
 #define WK_Q8_TILE "../avx2/q8_tile.h"
 
 #include "q8_words.h"

@@ -21,6 +21,8 @@
 //       sums[i * tokens + t] += the products of the 4 bytes of w[i * WK_Q8_TILE_VECTORS + k] with those at
 //       a[t] + offsets[k], k in first..<first + count. Weights are unsigned of 2 to 6 bits, or of 8 bits as prepared.
 //       The sums are exact.
+//   WK_Q8_PLANES_APART    optional: 1 to have code of its own for several tokens where no block of 8 has a second plane.
+//                         Where registers are few, weights that a second plane may want again would leave them.
 //   WK_Q8_TILE            optional: a file with tiles and tokens of its own, instead of those made of q8_dot
 //
 // The arithmetic, in the order of generic/q8.c, is in multiply_block alone. Few tokens are multiplied as the weights are
@@ -29,6 +31,10 @@
 #include "q8_row.h"
 
 #ifdef __OPTIMIZE__
+
+#ifndef WK_Q8_PLANES_APART
+#define WK_Q8_PLANES_APART 0
+#endif
 
 #define WK_INLINE static inline __attribute__((always_inline, unused)) WK_TARGET
 
@@ -151,6 +157,7 @@ typedef struct q8_sink {
     int64_t meta;                    // from there to the meta
     const uint8_t *masks;            // the blocks in which a token has a part in the second plane,
     int64_t plane;                   // which is so far behind
+    bool two_planes;                 // whether any of the blocks at hand may have one
     wk_vec acc[4];
     const uint8_t *ahead; // what to fetch as this group of blocks is multiplied,
     int64_t stream;       // the same for the next stream so many bytes on,
@@ -198,7 +205,7 @@ WK_INLINE void emit(const int tokens, const q8_kind kind, q8_sink *sink, int64_t
         fetch_ahead(kind, sink, k);
         wk_vec copy[1][6];
         WK_UNROLL for (int i = 0; i < vectors_of(kind) - 8; i++) copy[0][i] = scales[i];
-        const int fine = sink->masks[(block + k) / 8] >> (block + k) % 8 & 1;
+        const int fine = sink->two_planes ? sink->masks[(block + k) / 8] >> (block + k) % 8 & 1 : 0;
         for (int plane = 0; plane <= fine; plane++) {
             multiply_block(1, tokens, kind, w, (const wk_vec(*)[6])copy, a, orders[order], meta, sums_at);
             FOR_TOKENS a[t] += sink->plane;
@@ -612,7 +619,13 @@ WK_INLINE void unpack_blocks(const int tokens, const int32_t packing, const wk_m
     }
     for (; block + 8 <= end; block += 8, p += group_bytes) {
         if (tokens) fetch_scales_ahead(sink, scale_bytes);
-        unpack_group(tokens, packing, m, scales_at, p, m->row_bytes, 8, 8, block, sink);
+        if (WK_Q8_PLANES_APART && tokens > 1 && sink->masks[block / 8] == 0) {
+            sink->two_planes = false;
+            unpack_group(tokens, packing, m, scales_at, p, m->row_bytes, 8, 8, block, sink);
+            sink->two_planes = true;
+        } else {
+            unpack_group(tokens, packing, m, scales_at, p, m->row_bytes, 8, 8, block, sink);
+        }
         sink->ahead += ROWS_OF_STREAM * group_bytes;
     }
     if (is_of_256(packing)) return;
@@ -666,6 +679,7 @@ WK_INLINE void multiply_few(const int tokens, const int32_t packing, const wk_ma
             sink.meta = wk_q8_metas(m->cols) - values;
             sink.masks = masks + t0 / tokens * mask_bytes;
             sink.plane = wk_q8_plane(m->cols);
+            sink.two_planes = true;
             sink.ahead = m->data + next * m->row_bytes;
             if (packing == WK_INT4 || packing == WK_INT8) {
                 sink.scales_ahead = m->scales + next * m->scale_stride * (m->scale_packing == WK_F32 ? 4 : 2);
